@@ -1,0 +1,59 @@
+# Type `make` for what there is. Every file in experiments/ is a target; lower-case variables are its
+# settings: `make autoencoder latent_dim=64 epochs=20`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+NAMES  := $(filter-out \_%,$(basename $(notdir $(filter-out experiments/_%,$(wildcard experiments/*.py)))))
+
+# The variables that were typed after `make`, by name; their values reach the shell through the
+# environment, so that quotes and spaces in them stay what they are.
+TYPED  := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
+KNOBS  := $(filter-out PYTHON VENV BIN STAMP NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
+ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup all sweep runs test check bench clean $(NAMES)
+
+help: ## what there is
+	@echo "make TARGET [setting=value ...]"; echo
+	@for name in $(NAMES); do \
+	  printf '  %-22s %s\n' "$$name" "$$(sed -n '1s/^"*//; 1s/"*$$//; 1p' experiments/$$name.py)"; \
+	done
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
+	@echo; echo "  Settings of an experiment: $(BIN)/lab run NAME --help"
+
+setup: $(STAMP) ## make the virtual environment
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "expected Python 3.11 or newer, $(PYTHON) is older; make PYTHON=python3.11 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(NAMES): $(STAMP)
+	@$(BIN)/lab run $@ $(ARGS)
+
+all: $(STAMP) ## every experiment, one after the other
+	@for name in $(NAMES); do $(BIN)/lab run "$$name" $(ARGS) || exit; done
+
+sweep: $(STAMP) ## one run for each value of a setting: make sweep latent_dim=8,16,32
+	@name="$(or $(experiment),autoencoder)"; $(BIN)/lab sweep "$$name" $(filter-out experiment=%,$(ARGS))
+
+runs: $(STAMP) ## the runs there are
+	@$(BIN)/lab runs
+
+test: $(STAMP) ## the tests
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## style, types and who imports whom
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
+
+bench: $(STAMP) ## how fast batches are fed, against arrays
+	@$(BIN)/python -m tests.bench_batches
+
+clean: ## remove the virtual environment and what tools left; runs and data stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

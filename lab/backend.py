@@ -1,0 +1,84 @@
+"""The backend and its global switches, set before a run and put back after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from lab._lazy import is_loaded
+from lab.errors import UsageError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def select(backend: str | None, *, deterministic: bool = False) -> None:
+    """Chooses the backend and loads Keras.
+
+    Args:
+        backend: its name; None takes `KERAS_BACKEND`, or Keras's own choice (TensorFlow).
+        deterministic: whether TensorFlow must use deterministic kernels only.
+
+    Raises:
+        UsageError: Keras already runs on another one, or the backend is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors
+    if deterministic:
+        os.environ["TF_DETERMINISTIC_OPS"] = "1"
+    if not is_loaded("keras") and backend is not None:
+        os.environ["KERAS_BACKEND"] = backend
+    try:
+        with _without_chatter():
+            import keras
+
+            current = str(keras.backend.backend())
+    except ImportError as error:
+        name = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
+        raise UsageError(f"backend={name}: it is not installed ({error}); pip install {name}") from None
+    if backend is not None and current != backend:
+        raise UsageError(
+            f"backend={backend}: Keras already runs on {current} in this process; "
+            f"set KERAS_BACKEND={backend} before Keras is imported"
+        )
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Holds back what C++ libraries write to the standard error while they load; an error shows it."""
+    if os.name == "nt" or is_loaded("keras"):
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held, contextlib.ExitStack() as undo:
+        try:
+            kept = os.dup(2)
+        except OSError:  # no standard error to keep quiet
+            yield
+            return
+        undo.callback(os.close, kept)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode("utf-8", "replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+
+
+@contextlib.contextmanager
+def configured(precision: str, seed: int) -> Iterator[None]:
+    """Seeds Python, NumPy and the backend, and sets the dtype policy for the length of a block."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,237 @@
+"""Callbacks: Keras's, with stages, failure and state; and those that every run has."""
+
+from __future__ import annotations
+
+import enum
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import keras
+
+from lab.checkpoint import Checkpoint, CheckpointFolder
+from lab.data import Batches
+from lab.run import Run
+
+
+class Callback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """A Keras callback that also hears the stages of a run, hears of its failure, and can keep state.
+
+    Every hook does nothing; override those you need. Keras's own callbacks can be used beside it.
+    """
+
+    def on_stage_begin(self, stage: str, run: Run) -> None:
+        """Called before `prepare`, `build`, `fit` and `report`."""
+
+    def on_stage_end(self, stage: str, run: Run) -> None:
+        """Called after a stage that ended well."""
+
+    def on_failure(self, error: BaseException, run: Run) -> None:
+        """Called once when a stage raises, an interrupt included; `Model.fit` then skips `on_train_end`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a checkpoint should keep of this callback, as JSON has it."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` returned."""
+
+
+class StopReason(enum.StrEnum):
+    """Why training ended."""
+
+    EPOCHS = "all epochs done"
+    PATIENCE = "no better for `patience` epochs"
+    MAX_TIME = "max_time reached"
+    MAX_STEPS = "max_steps reached"
+    NOT_FINITE = "the loss is not finite"
+    SIGNAL = "asked to stop"
+    CALLBACK = "a callback asked to stop"
+
+
+class Position(Callback):
+    """Tells the batches which epoch is next, and knows how far training is.
+
+    Attributes:
+        epoch: epochs done.
+        step: steps done in the epoch under way.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self.batches = batches
+        self.epoch = 0
+        self.step = 0
+
+    @property
+    def steps_done(self) -> int:
+        """Training steps done, over all epochs."""
+        return sum(self.batches.steps(epoch) for epoch in range(self.epoch)) + self.step
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.batches.seek(epoch)
+        self.epoch, self.step = epoch, 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.step = min(batch + 1, self.batches.steps(self.epoch))  # an execution of many steps may overshoot
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self.step >= self.batches.steps(epoch):
+            self.epoch, self.step = epoch + 1, 0
+
+
+class History(Callback):
+    """Writes `history.csv` after each epoch.
+
+    Args:
+        run: where to write.
+        position: what counts the steps.
+    """
+
+    def __init__(self, run: Run, position: Position) -> None:
+        super().__init__()
+        self.run = run
+        self.position = position
+        self.rows: list[dict[str, float]] = []
+        self._began = 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        seconds = round(time.monotonic() - self._began, 3)
+        row = {"epoch": epoch + 1, "step": self.position.steps_done, "seconds": seconds, "learning_rate": rate}
+        self.rows.append(row | {name: float(value) for name, value in (logs or {}).items()})
+        self.run.write_history(self.rows)
+
+
+class Checkpoints(Callback):
+    """Saves the whole state after each epoch and keeps the last and the best.
+
+    Args:
+        folder: where, and how many to keep.
+        monitor: the metric that says which is better; an epoch without it counts as a last one only.
+        history: whose rows go into the checkpoint.
+        others: the callbacks whose state goes into the checkpoint.
+    """
+
+    def __init__(
+        self, folder: CheckpointFolder, monitor: str, history: History, others: Callable[[], list[Callback]]
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.history = history
+        self.others = others
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        states = {type(callback).__name__: callback.state_dict() for callback in self.others()}
+        checkpoint = Checkpoint.of(
+            self.model,
+            self.history.position.epoch,
+            self.history.position.steps_done,
+            callbacks={name: state for name, state in states.items() if state},
+            history=list(self.history.rows),
+        )
+        value = (logs or {}).get(self.monitor)
+        self.folder.add(checkpoint, None if value is None else float(value))
+
+
+class Averages(Callback):
+    """Validates with the moving averages of the weights, where the optimizer keeps them (`use_ema`).
+
+    Keras puts them into the model when `fit` ends; `keras.callbacks.SwapEMAWeights` does so earlier,
+    but leaves the raw weights behind when training stops before the last epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._raw: list[Any] = []
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._raw = [keras.ops.convert_to_numpy(variable) for variable in self.model.trainable_variables]
+        inner = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        inner.finalize_variable_values(self.model.trainable_variables)
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        for variable, value in zip(self.model.trainable_variables, self._raw, strict=True):
+            variable.assign(value)
+        self._raw = []
+
+
+class Stopping(Callback):
+    """Ends training in order, through `model.stop_training`, and remembers why.
+
+    Args:
+        max_seconds: how long `fit` may take, from its first batch on; checked after each execution.
+        early_stopping: Keras's callback, asked whether it was the one that stopped.
+        position: how far training is; told before this callback.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_seconds: float | None = None,
+        early_stopping: keras.callbacks.EarlyStopping | None = None,
+        position: Position,
+    ) -> None:
+        super().__init__()
+        self.max_seconds = max_seconds
+        self.early_stopping = early_stopping
+        self.position = position
+        self.reason: StopReason | None = None
+        self.at_step = 0
+        self._began: float | None = None
+        self._signalled = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
+
+    def release(self) -> None:
+        """Gives the signals back to whoever had them."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = True
+        self.release()  # a second signal stops at once
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self._began is None:
+            self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            self.at_step = self.position.steps_done
+            self._stop(StopReason.NOT_FINITE)
+        elif self._signalled:
+            self._stop(StopReason.SIGNAL)
+        elif self.max_seconds is not None and self._seconds() >= self.max_seconds:
+            self._stop(StopReason.MAX_TIME)
+
+    def _seconds(self) -> float:
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        if self.reason is None:
+            if self.early_stopping is not None and self.early_stopping.stopped_epoch > 0:
+                self.reason = StopReason.PATIENCE
+            elif self._signalled:
+                self.reason = StopReason.SIGNAL
+            elif self.model.stop_training:
+                self.reason = StopReason.CALLBACK
+            else:
+                self.reason = StopReason.MAX_STEPS if self.position.batches.stop is not None else StopReason.EPOCHS
+
+    def _stop(self, reason: StopReason) -> None:
+        self.reason = self.reason or reason
+        self.model.stop_training = True

@@ -1,0 +1,178 @@
+"""The whole state of training in one file, and which of the files to keep.
+
+`.keras` and `.weights.h5` leave out the state of Keras's `SeedGenerator` (Dropout, noise) and the
+metrics' sums; a checkpoint holds every variable that the model, its optimizer and its metrics have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.data import Array
+from lab.errors import RunError
+from lab.files import atomic, read_json, write_json
+
+if TYPE_CHECKING:
+    import keras
+
+_META = "meta"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The state after a number of steps.
+
+    Args:
+        epoch: epochs done.
+        step: training steps done, over all epochs.
+        variables: every variable's value, by kind, place and path.
+        callbacks: what `lab.Callback.state_dict` gave, by class name.
+        history: the rows of `history.csv` so far.
+    """
+
+    epoch: int
+    step: int
+    variables: dict[str, Array]
+    callbacks: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: keras.Model, epoch: int, step: int, **rest: Any) -> Checkpoint:
+        """Takes the state of a compiled model."""
+        import keras
+
+        values = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
+        return cls(epoch, step, values, **rest)
+
+    def restore(self, model: keras.Model, *, optimizer: bool = True) -> None:
+        """Sets a model's variables to this state.
+
+        Args:
+            model: a model built as the one that was saved.
+            optimizer: whether to set the optimizer's and the metrics' variables too.
+
+        Raises:
+            RunError: the model has other variables; the first difference is named.
+        """
+        wanted = _variables(model)
+        if not optimizer:
+            wanted = {name: v for name, v in wanted.items() if name.startswith(("trainable/", "state/"))}
+        for name, variable in wanted.items():
+            if name not in self.variables:
+                raise RunError(f"checkpoint of step {self.step}: expected a variable {name}, there is none")
+            if tuple(variable.shape) != self.variables[name].shape:
+                raise RunError(
+                    f"checkpoint of step {self.step}: {name} is {self.variables[name].shape}, "
+                    f"the model's is {tuple(variable.shape)}"
+                )
+        for name, variable in wanted.items():
+            variable.assign(self.variables[name])
+
+    def save(self, path: Path) -> None:
+        """Writes the checkpoint, whole or not at all.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        meta: dict[str, Any] = {"format": FORMAT, "epoch": self.epoch, "step": self.step}
+        meta |= {"callbacks": self.callbacks, "history": self.history}
+        text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        with atomic(path) as file:
+            np.savez(file, allow_pickle=False, **{_META: text}, **self.variables)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Reads a checkpoint.
+
+        Raises:
+            RunError: it is missing, damaged (each part carries its CRC), or of another format.
+        """
+        try:
+            content = path.read_bytes()
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                values = {name: archive[name] for name in archive.files}
+            meta = json.loads(values.pop(_META).tobytes())
+            if meta["format"] != FORMAT:
+                raise RunError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
+            return cls(meta["epoch"], meta["step"], values, meta["callbacks"], meta["history"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path}: expected a checkpoint, {type(error).__name__}: {error}") from None
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    """Every variable of training by a name that is the same for the same code: kind, place, path."""
+    kinds = {
+        "trainable": model.trainable_variables,
+        "state": model.non_trainable_variables,
+        "optimizer": model.optimizer.variables if model.optimizer is not None else [],
+        "metrics": model.metrics_variables,
+    }
+    return {
+        f"{kind}/{place:04d}/{variable.path.replace('/', '.')}": variable
+        for kind, variables in kinds.items()
+        for place, variable in enumerate(variables)
+    }
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: the last ones and the best ones by a metric; others are deleted.
+
+    Args:
+        path: the folder.
+        keep_last: how many of the newest to keep.
+        keep_best: how many of the best to keep.
+        mode: `min` or `max`, whichever is better.
+    """
+
+    def __init__(self, path: Path, *, keep_last: int = 1, keep_best: int = 1, mode: str = "min") -> None:
+        self.path = path
+        self.keep_last = keep_last
+        self.keep_best = keep_best
+        self.mode = mode
+
+    @property
+    def index(self) -> list[dict[str, Any]]:
+        """One entry a kept checkpoint, oldest first: file, epoch, step, value."""
+        path = self.path / "index.json"
+        return list(read_json(path)) if path.is_file() else []
+
+    def add(self, checkpoint: Checkpoint, value: float | None) -> None:
+        """Saves a checkpoint with its metric's value, then deletes what need not be kept."""
+        name = f"step-{checkpoint.step:08d}.npz"
+        checkpoint.save(self.path / name)
+        if value is not None and not math.isfinite(value):
+            value = None
+        entry = {"file": name, "epoch": checkpoint.epoch, "step": checkpoint.step, "value": value}
+        entries = [old for old in self.index if old["file"] != name] + [entry]
+        kept = self._keep(entries)
+        write_json(self.path / "index.json", kept)  # before deleting: it never names a missing file
+        for old in entries:
+            if old not in kept:
+                (self.path / old["file"]).unlink(missing_ok=True)
+
+    def _keep(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        ranked = self._ranked(entries)
+        kept = entries[-self.keep_last :] + ranked[: self.keep_best]
+        return [entry for entry in entries if entry in kept]
+
+    def _ranked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        sign = 1 if self.mode == "min" else -1
+        return sorted((e for e in entries if e["value"] is not None), key=lambda e: sign * e["value"])
+
+    def best(self) -> dict[str, Any] | None:
+        """The entry with the best value; None where no value was known."""
+        ranked = self._ranked(self.index)
+        return ranked[0] if ranked else None
+
+    def load(self, entry: dict[str, Any]) -> Checkpoint:
+        """Reads the checkpoint of an entry of the index."""
+        return Checkpoint.load(self.path / str(entry["file"]))

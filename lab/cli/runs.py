@@ -1,0 +1,92 @@
+"""`lab runs`, `lab show`, `lab report`: finished runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lab import registry
+from lab.errors import LabError
+from lab.experiment import Experiment
+from lab.report import Report
+from lab.report.core import number
+from lab.report.terminal import show_report
+from lab.run import Run, Status, find_runs
+from lab.settings import show
+
+
+def show_runs(experiment: str | None, console: Console) -> None:
+    """Prints a line a run: path, status, key metric, epochs, the settings that are not defaults."""
+    found = find_runs(experiment)
+    if not found:
+        of = f" of {experiment}" if experiment else ""
+        console.print(f"There are no runs{of} yet; `lab list` shows what can be run.", markup=False)
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("run", "status", "key metric", "epochs", "settings"):
+        table.add_column(column, overflow="fold", no_wrap=column == "run")
+    classes = {name: _class(name) for name in {run.experiment for run in found}}
+    for run in found:
+        metrics, kind = run.metrics, classes[run.experiment]
+        key = kind.key_metric if kind else ""
+        value = f"{key} {number(metrics[key])}" if key in metrics else ""
+        cells = [str(run.path), str(run.status), value, str(len(run.history)), _changed(run, kind)]
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def _class(name: str) -> type[Experiment[Any]] | None:
+    try:
+        return registry.load(name)
+    except (LabError, ImportError):  # its file has gone; the run is listed all the same
+        return None
+
+
+def _changed(run: Run, kind: type[Experiment[Any]] | None) -> str:
+    fields = kind.Settings.model_fields if kind else {}
+    changed = [
+        f"{name}={show(value)}"
+        for name, value in run.settings.items()
+        if name not in fields or show(fields[name].default) != show(value)
+    ]
+    preset = run.record.get("preset")
+    return " ".join(([f"preset={preset}"] if preset else []) + changed)
+
+
+def show_run(name: str, console: Console) -> None:
+    """Prints a run's report as it was; a run without one says where it stands."""
+    run = Run.load(name)
+    if (run.path / "report.json").is_file():
+        show_report(Report.read(run.path, run.report), console)
+        return
+    record = run.status_record()
+    reason = f": {record['reason']}" if record.get("reason") else ""
+    stage = f" in {record['stage']}" if record.get("stage") else ""
+    said = f"{run.path}: {run.status}{stage}{reason} (no report)"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def report_again(name: str, console: Console) -> None:
+    """Prepares the data again and writes the report of a run that has its model."""
+    from lab import backend
+    from lab.reporting import make_report
+    from lab.trainer import Trainer, log_to
+
+    run = Run.load(name)
+    run.lock()
+    try:
+        trainer = Trainer(**run.trainer)
+        backend.select(trainer.backend)
+        experiment = registry.experiment_of(run)
+        with log_to(console), backend.configured(trainer.precision, trainer.seed):
+            _ = run.model  # says at once when there is none
+            data = experiment.prepare()
+            run.data = data.head(trainer.batch_size) if trainer.fast_dev_run else data
+            make_report(experiment, trainer, run, console)
+        run.set_status(Status.COMPLETED, reason="report written again")
+    finally:
+        run.unlock()

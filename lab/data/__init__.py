@@ -1,0 +1,16 @@
+"""Data with provenance: arrays, their order, and where they come from."""
+
+from __future__ import annotations
+
+from lab.data.arrays import Array, Data, Provenance, Split
+from lab.data.batches import Batches
+from lab.data.cache import DataSet, cache_folder
+
+__all__ = ["Array", "Batches", "Data", "DataSet", "Provenance", "Split", "cache_folder", "data_sets"]
+
+
+def data_sets() -> dict[str, DataSet]:
+    """Returns the public data sets that `lab data` knows, by name."""
+    from lab.data.mnist import MNIST
+
+    return {known.name: known for known in (MNIST,)}

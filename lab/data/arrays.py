@@ -1,0 +1,161 @@
+"""Arrays with a name and a past: what an experiment's `prepare` returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.errors import DataError
+
+Array = npt.NDArray[Any]
+SPLITS = ("train", "validation", "test")
+
+
+def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Applies a function to an array, or to each array of a mapping or tuple of them."""
+    if isinstance(tree, Mapping):
+        return {name: map_arrays(function, part) for name, part in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(map_arrays(function, part) for part in tree)
+    return function(tree)
+
+
+def leaves(tree: Any) -> list[Array]:
+    """Returns the arrays of a mapping or tuple of arrays, or the one array, as a flat list."""
+    if isinstance(tree, Mapping):
+        return [leaf for part in tree.values() for leaf in leaves(part)]
+    if isinstance(tree, tuple):
+        return [leaf for part in tree for leaf in leaves(part)]
+    return [tree]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Examples for one purpose; the first axis of every array counts them.
+
+    Args:
+        name: `train`, `validation` or `test`.
+        x: inputs, an array or a mapping or tuple of arrays, shape (examples, ...).
+        y: targets, likewise; None where the model makes its own.
+        sample_weight: each example's weight in the loss, shape (examples,).
+        labels: what each example is, for reports; the model never sees it.
+
+    Raises:
+        DataError: the arrays count different numbers of examples, or hold numbers that are not finite.
+    """
+
+    name: str
+    x: Any
+    y: Any = None
+    sample_weight: Array | None = None
+    labels: Array | None = None
+
+    def __post_init__(self) -> None:
+        counts = {len(array) for array in self._all_arrays()}
+        if len(counts) > 1:
+            raise DataError(f"{self.name} split: expected arrays of one length, got {sorted(counts)}")
+        for array in self._all_arrays():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                bad = int(np.size(array) - np.isfinite(array).sum())
+                raise DataError(f"{self.name} split: expected finite numbers, {bad} are NaN or infinite")
+
+    def _all_arrays(self) -> list[Array]:
+        return [
+            array
+            for part in (self.x, self.y, self.sample_weight, self.labels)
+            if part is not None
+            for array in leaves(part)
+        ]
+
+    def __len__(self) -> int:
+        return len(leaves(self.x)[0])
+
+    def parts(self) -> tuple[Any, ...]:
+        """Returns `(x,)`, `(x, y)` or `(x, y, sample_weight)`, as Keras takes them."""
+        if self.y is None:
+            return (self.x,)
+        return (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
+
+    def take(self, which: Any) -> Split:
+        """Returns the examples that an index array or slice names."""
+        changed = {
+            name: map_arrays(lambda array: array[which], getattr(self, name))
+            for name in ("x", "y", "sample_weight", "labels")
+            if getattr(self, name) is not None
+        }
+        return dataclasses.replace(self, **changed)
+
+    def head(self, count: int) -> Split:
+        """Returns the first `count` examples."""
+        return self.take(slice(count))
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where a data set came from, for the run's records and the report.
+
+    Args:
+        name: what it is (`MNIST`).
+        origin: `cache`, `official source`, `PyPI wheel`, `your file` or `made here`.
+        source: the address, requirement or path it was first read from.
+        sha256: a hash of the content.
+        size: bytes of the content.
+        licence: under which terms it may be used.
+    """
+
+    name: str
+    origin: str
+    source: str
+    sha256: str = ""
+    size: int = 0
+    licence: str = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """The three splits and where they came from. Only a report looks at `test`."""
+
+    train: Split
+    validation: Split
+    test: Split
+    provenance: Provenance = Provenance("unnamed data", "made here", "prepare()")
+
+    def split(self, name: str) -> Split:
+        """Returns a split by its name."""
+        if name not in SPLITS:
+            raise DataError(f"split {name!r}: expected one of {', '.join(SPLITS)}")
+        found: Split = getattr(self, name)
+        return found
+
+    def map(self, function: Callable[[Split], Split]) -> Data:
+        """Returns the data with a function applied to each split."""
+        train, validation, test = (function(self.split(name)) for name in SPLITS)
+        return dataclasses.replace(self, train=train, validation=validation, test=test)
+
+    def as_inputs_and_targets(self) -> Data:
+        """Returns data whose targets are its inputs, as autoencoders learn; `y` becomes `labels`."""
+        return self.map(lambda split: dataclasses.replace(split, y=split.x, labels=split.y))
+
+    def head(self, count: int) -> Data:
+        """Returns the first `count` examples of each split."""
+        return self.map(lambda split: split.head(count))
+
+    def sizes(self) -> dict[str, int]:
+        """Returns how many examples each split has."""
+        return {name: len(self.split(name)) for name in SPLITS}
+
+    def fingerprint(self) -> str:
+        """Returns a hash of every array of the training and validation splits: 64 hex digits."""
+        digest = hashlib.sha256()
+        for name in ("train", "validation"):
+            for array in self.split(name)._all_arrays():
+                digest.update(f"{array.dtype.str}{array.shape}".encode())
+                digest.update(
+                    np.ascontiguousarray(array).data if array.dtype != object else repr(array.tolist()).encode()
+                )
+        return digest.hexdigest()

@@ -1,0 +1,160 @@
+"""The abstract experiment: the hooks that a trainer runs."""
+
+from __future__ import annotations
+
+import abc
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+from lab.data import Batches, Data
+from lab.errors import LabError, SettingsError, UsageError
+from lab.report import Report
+from lab.run import Run
+from lab.settings import Settings as BaseSettings
+from lab.settings import unknown
+
+if TYPE_CHECKING:
+    import keras
+
+S = TypeVar("S", bound=BaseSettings)
+
+REQUIRED_HOOKS = ("prepare", "build", "report")
+HOOKS = (*REQUIRED_HOOKS, "callbacks", "fit", "predict", "report_sweep")
+
+
+class NoSettings(BaseSettings):
+    """The settings of an experiment, or the options of a `predict`, that has none."""
+
+
+class Experiment(abc.ABC, Generic[S]):
+    """One question, the model that answers it, and the report that says what came out.
+
+    Subclass it with the class of its settings, `class Autoencoder(lab.Experiment[Settings])`, and
+    write `prepare`, `build` and `report`; the other hooks have defaults.
+
+    Args:
+        preset: the name of a set of values from `presets`.
+        settings: knobs of the experiment by name; they win over the preset's.
+
+    Class attributes:
+        trainer: the trainer's knobs that suit this experiment, where they differ from the trainer's own.
+        presets: named sets of knobs, the experiment's and the trainer's together.
+        key_metric: the reported metric that `lab runs` shows.
+        key_metric_mode: `min` or `max`, whichever is better.
+        sweep: the knob and the values that `lab sweep` takes when none are given.
+        Predict: the options of `predict`, a `Settings` class.
+
+    Raises:
+        SettingsError: a knob is unknown or its value is wrong.
+        UsageError: at class definition, for a hook that is missing or misspelt.
+    """
+
+    Settings: ClassVar[type[BaseSettings]] = NoSettings
+    Predict: ClassVar[type[BaseSettings]] = NoSettings
+    trainer: ClassVar[Mapping[str, Any]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    key_metric: ClassVar[str] = ""
+    key_metric_mode: ClassVar[str] = "min"
+    sweep: ClassVar[tuple[str, Sequence[Any]] | None] = None
+
+    settings: S
+
+    def __init__(self, *, preset: str | None = None, **settings: Any) -> None:
+        if preset is not None and preset not in self.presets:
+            raise SettingsError([unknown(preset, self.presets).replace("no such setting", "no such preset")])
+        chosen = dict(self.presets[preset]) if preset is not None else {}
+        own = {name: value for name, value in chosen.items() if name in self.Settings.model_fields}
+        self.preset = preset
+        self.trainer_values: dict[str, Any] = dict(self.trainer)  # what a Trainer takes when it is told nothing
+        self.trainer_values |= {name: value for name, value in chosen.items() if name not in own}
+        self.settings = self.Settings(**(own | settings))  # type: ignore[assignment]
+
+    def __init_subclass__(cls, *, abstract: bool = False, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin, args = get_origin(base), get_args(base)
+            if inspect.isclass(origin) and issubclass(origin, Experiment) and inspect.isclass(args[0]):
+                cls.Settings = args[0]  # type: ignore[assignment]
+        _check_names(cls)
+        missing = [name for name in REQUIRED_HOOKS if getattr(cls, name) is getattr(Experiment, name)]
+        if missing and not abstract:
+            raise UsageError(
+                f"{cls.__name__}: expected the hooks {', '.join(REQUIRED_HOOKS)}; missing: {', '.join(missing)}"
+            )
+
+    @classmethod
+    def name(cls) -> str:
+        """Returns the experiment's name, its class's in snake case: `denoising_autoencoder`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+
+    @abc.abstractmethod
+    def prepare(self) -> Data:
+        """Returns the data: three splits, and where they came from."""
+
+    @abc.abstractmethod
+    def build(self, data: Data) -> keras.Model:
+        """Returns a fresh, compiled model for the data."""
+
+    def callbacks(self) -> Sequence[keras.callbacks.Callback]:
+        """Returns callbacks of this experiment's own, Keras's or `lab.Callback`s; none by default."""
+        return ()
+
+    def fit(self, model: keras.Model, train: Batches, validation: Batches, **options: Any) -> None:
+        """Trains the model; the default is Keras's own `fit` on the lab's batches.
+
+        Args:
+            model: what `build` returned, with the trainer's knobs applied.
+            train: the training batches.
+            validation: the validation batches, in the order of the arrays.
+            **options: what `Model.fit` takes besides: epochs, initial_epoch, callbacks, verbose,
+                validation_freq.
+        """
+        model.fit(train.feed(), validation_data=validation.feed(), **options)
+
+    @abc.abstractmethod
+    def report(self, run: Run, report: Report) -> None:
+        """Writes what a reader wants to know into the report, in reading order.
+
+        Args:
+            run: the run, with its model and data.
+            report: takes text, metrics, tables and figures.
+        """
+
+    def predict(self, run: Run, inputs: Sequence[str], options: Any) -> Iterable[str | LabError]:
+        """Does what the trained model does for a user's own inputs; optional.
+
+        Args:
+            run: a finished run.
+            inputs: what the user gave: paths, texts.
+            options: an instance of `Predict`.
+
+        Yields:
+            Text to print as it comes; or an error for one input, after which the others still follow.
+        """
+        raise UsageError(f"{self.name()}: this experiment has no predict")
+
+    def report_sweep(self, knob: str, runs: Mapping[Any, Run], report: Report) -> None:
+        """Adds to the report of a sweep, after its table and curve; nothing by default.
+
+        Args:
+            knob: the setting that was swept.
+            runs: the finished run for each of its values, in order.
+            report: the sweep's report.
+        """
+
+
+def _check_names(cls: type[Experiment[Any]]) -> None:
+    """Refuses a public method that is nearly a hook, and presets and settings that cannot be."""
+    for name, value in vars(cls).items():
+        if name.startswith("_") or name in HOOKS or not inspect.isfunction(value):
+            continue
+        close = difflib.get_close_matches(name, HOOKS, n=1, cutoff=0.75)
+        if close and not hasattr(Experiment, name):
+            raise UsageError(f"{cls.__name__}.{name}: no such hook; did you mean {close[0]!r}?")
+    if not (inspect.isclass(cls.Settings) and issubclass(cls.Settings, BaseSettings)):
+        raise UsageError(f"{cls.__name__}.Settings: expected a subclass of lab.Settings, got {cls.Settings!r}")
+    if "preset" in cls.Settings.model_fields:
+        raise UsageError(f"{cls.__name__}.Settings.preset: the name is taken; presets are a class attribute")

@@ -1,0 +1,113 @@
+"""Files that appear whole or not at all, and the hashes that say which they are."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from lab.errors import LabError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file beside `path` for writing and renames it to `path` when the block ends well.
+
+    The bytes are on disk before the name is: a reader, or a machine that loses power, sees the old
+    file or the new one.
+
+    Raises:
+        OSError: as `open`, `write` and `rename` do; the half-written file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # mkstemp makes 0600, which hides a shared run from colleagues
+        os.replace(name, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flushes the directory entry; a rename alone may be lost with the power (not on Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` to `path`, whole or not at all."""
+    with atomic(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes `content` to `path` as UTF-8, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes `content` as indented JSON, whole or not at all.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot say.
+    """
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        LabError: the file is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise LabError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path}: expected JSON, {error}") from None
+
+
+def sha256(content: bytes | bytearray | memoryview | Path) -> str:
+    """Returns the SHA-256 of some bytes, or of a file's bytes, as 64 hex digits."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content).hexdigest()
+
+
+def free_bytes(path: Path) -> int:
+    """Returns the free bytes of the disk that `path` is, or would be, on."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+def human_bytes(count: float) -> str:
+    """Writes a number of bytes as people do: `17.1 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

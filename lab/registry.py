@@ -1,0 +1,89 @@
+"""Experiments by name: their classes, and instances made from flat sets of knobs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from lab.discovery import PACKAGE, folder, names
+from lab.errors import RunError, SettingsError, UsageError, nearest
+from lab.experiment import Experiment
+from lab.run import Run
+from lab.settings import unknown
+from lab.trainer import Trainer
+
+
+def load(name: str) -> type[Experiment[Any]]:
+    """Returns the experiment class of a file in the experiments folder.
+
+    Raises:
+        UsageError: there is no such file, or not exactly one experiment in it.
+    """
+    known = names()
+    if name not in known:
+        raise UsageError(f"{name}: no such experiment{nearest(name, known) or '; there are ' + ', '.join(known)}")
+    module = importlib.import_module(f"{PACKAGE}.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Experiment)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+    named = [value for value in found if value.name() == name]
+    if len(named or found) != 1:
+        raise UsageError(f"{PACKAGE}/{name}.py: expected one subclass of lab.Experiment, found {len(found)}")
+    return (named or found)[0]
+
+
+def configure(experiment: type[Experiment[Any]], values: Mapping[str, Any]) -> tuple[Experiment[Any], Trainer]:
+    """Makes an experiment and its trainer from one flat set of knobs, as a command line has them.
+
+    Raises:
+        SettingsError: every fault of both, together.
+    """
+    own = {name: value for name, value in values.items() if name in experiment.Settings.model_fields}
+    training = {name: value for name, value in values.items() if name in Trainer.model_fields and name not in own}
+    preset = values.get("preset")
+    known = [*experiment.Settings.model_fields, *Trainer.model_fields, "preset"]
+    faults = [unknown(name, known) for name in values if name not in known]
+    made: Experiment[Any] | None = None
+    trainer: Trainer | None = None
+    try:
+        made = experiment(preset=preset or None, **own)
+    except SettingsError as error:
+        faults += error.faults
+    try:
+        trainer = Trainer(**training)
+    except SettingsError as error:
+        faults += error.faults
+    if faults or made is None or trainer is None:
+        raise SettingsError(faults)
+    clash = sorted(experiment.Settings.model_fields.keys() & Trainer.model_fields.keys())
+    if clash:
+        raise UsageError(f"{experiment.__name__}.Settings: {', '.join(clash)}: the trainer has settings of that name")
+    trainer.resolve(made)  # the experiment's own values for the trainer are checked before anything is spent
+    return made, trainer
+
+
+def experiment_of(run: Run) -> Experiment[Any]:
+    """Makes the experiment of a run again, with its settings.
+
+    Raises:
+        RunError: its class cannot be found, or no longer takes those settings.
+    """
+    record = run.record
+    module, _, name = str(record.get("class", "")).partition(":")
+    try:
+        folder()  # puts the experiments here on the path
+        found = getattr(importlib.import_module(module), name)
+        made: Experiment[Any] = found(**record["settings"])
+    except (ImportError, AttributeError, ValueError) as error:
+        if isinstance(error, SettingsError):
+            raise RunError(f"{run.path}: its settings no longer fit {name}: {error}") from None
+        raise RunError(f"{run.path}: expected its experiment at {module}:{name}, {error}") from None
+    made.preset = record.get("preset")
+    return made

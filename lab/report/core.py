@@ -1,0 +1,207 @@
+"""The report that an experiment writes: text, metrics, tables and figures, in reading order."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import UsageError
+from lab.files import write_bytes, write_json, write_text
+from lab.settings import show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NUMBER = re.compile(r"[-+\u00b1]?[\d.,]*(e[-+]?\d+)?( ?%)?")  # an empty cell is one, too
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading."""
+
+    title: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A question that the experiment was asked, and what its numbers say."""
+
+    question: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number with a name; it stands in `report.json` under `metrics`."""
+
+    name: str
+    value: float
+    help: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows under columns, as text."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure, by its file below the run directory."""
+
+    file: str
+    caption: str
+
+
+Item = Section | Text | Answer | Metric | Table | Picture
+_KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in (Section, Text, Answer, Metric, Table, Picture)}
+
+
+class Report:
+    """Collects what a reader wants to know; figures are written at once, the rest by `write`.
+
+    Args:
+        folder: where `report.json`, `report.md`, `report.html` and `figures/` go.
+        title: the heading.
+        subtitle: a line below it: what it was run with.
+    """
+
+    def __init__(self, folder: Path, title: str, subtitle: str = "") -> None:
+        self.folder = folder
+        self.title = title
+        self.subtitle = subtitle
+        self.items: list[Item] = []
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metric values so far, by name."""
+        return {item.name: item.value for item in self.items if isinstance(item, Metric)}
+
+    def section(self, title: str) -> None:
+        """Begins a section."""
+        self.items.append(Section(title))
+
+    def text(self, text: str) -> None:
+        """Adds a paragraph of plain text."""
+        self.items.append(Text(" ".join(text.split())))
+
+    def answer(self, question: str, text: str) -> None:
+        """Adds a question and its answer, set apart from the rest."""
+        self.items.append(Answer(question, " ".join(text.split())))
+
+    def metric(self, name: str, value: float, help: str = "") -> None:
+        """Adds a number.
+
+        Args:
+            name: lower case with underscores; once a report.
+            value: finite.
+            help: what it is, with its unit.
+
+        Raises:
+            UsageError: the name is taken or malformed, or the value is not finite.
+        """
+        value = float(value)
+        if not _NAME.fullmatch(name) or name in self.metrics:
+            raise UsageError(f"metric {name!r}: expected a new name of lower-case letters, digits and underscores")
+        if not math.isfinite(value):
+            raise UsageError(f"metric {name}: expected a finite number, got {value}")
+        self.items.append(Metric(name, value, help))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> None:
+        """Adds a table; numbers are rounded to four digits that count.
+
+        Raises:
+            UsageError: a row has another length than the columns.
+        """
+        written = tuple(tuple(_cell(cell) for cell in row) for row in rows)
+        for row in written:
+            if len(row) != len(columns):
+                raise UsageError(f"table: expected {len(columns)} cells in a row, got {len(row)}: {', '.join(row)}")
+        self.items.append(Table(tuple(columns), written, caption))
+
+    def figure(self, name: str, figure: Figure, caption: str = "") -> None:
+        """Adds a figure, writes it as `figures/<name>.png` and closes it.
+
+        Raises:
+            UsageError: the name is taken or malformed.
+        """
+        from matplotlib import pyplot
+
+        file = f"figures/{name}.png"
+        if not _NAME.fullmatch(name) or any(isinstance(item, Picture) and item.file == file for item in self.items):
+            raise UsageError(f"figure {name!r}: expected a new name of lower-case letters, digits and underscores")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        pyplot.close(figure)
+        write_bytes(self.folder / file, buffer.getvalue())
+        self.items.append(Picture(file, caption))
+
+    def write(self, about: Mapping[str, Any]) -> None:
+        """Writes `report.json`, `report.md` and `report.html`.
+
+        Args:
+            about: what else `report.json` should say: experiment, settings, data, environment.
+        """
+        from lab.report.html import to_html
+        from lab.report.markdown import to_markdown
+
+        write_text(self.folder / "report.html", to_html(self))
+        write_text(self.folder / "report.md", to_markdown(self))
+        items = [{"kind": type(item).__name__.lower(), **dataclasses.asdict(item)} for item in self.items]
+        head = {"title": self.title, "subtitle": self.subtitle, "metrics": self.metrics}
+        write_json(self.folder / "report.json", {**head, **about, "items": items})
+
+    @classmethod
+    def read(cls, folder: Path, record: Mapping[str, Any]) -> Report:
+        """Makes a report again from what `report.json` holds."""
+        report = cls(folder, str(record["title"]), str(record.get("subtitle", "")))
+        for entry in record["items"]:
+            values = {name: value for name, value in entry.items() if name != "kind"}
+            if entry["kind"] == "table":
+                values["columns"] = tuple(values["columns"])
+                values["rows"] = tuple(tuple(row) for row in values["rows"])
+            report.items.append(_KINDS[entry["kind"]](**values))
+        return report
+
+
+def spans(text: str) -> list[tuple[bool, str]]:
+    """Splits a text at its backticks: (whether it is code, the words)."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one backtick without its partner is just that
+        return [(False, text)]
+    return [(place % 2 == 1, part) for place, part in enumerate(parts) if part]
+
+
+def numeric_columns(table: Table) -> list[bool]:
+    """Says of each column whether it holds numbers, which stand to the right."""
+    return [
+        bool(table.rows) and all(_NUMBER.fullmatch(row[place]) for row in table.rows)
+        for place in range(len(table.columns))
+    ]
+
+
+def _cell(value: Any) -> str:
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    return number(value) if isinstance(value, float) else show(value)
+
+
+def number(value: float) -> str:
+    """Writes a number with four digits that count: `0.07182`, `1234`, `3.1e-05`."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"

@@ -1,0 +1,51 @@
+"""A report as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from lab.report.core import Answer, Metric, Picture, Report, Section, Table, Text, number, numeric_columns, spans
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
+
+
+def to_markdown(report: Report) -> str:
+    """Writes a report as Markdown; whatever would be markup in its texts is escaped."""
+    parts = [f"# {_escape(report.title)}"]
+    if report.subtitle:
+        parts.append(_escape(report.subtitle))
+    metrics: list[tuple[str, ...]] = []
+    for item in [*report.items, None]:
+        if isinstance(item, Metric):
+            metrics.append((item.name, number(item.value), item.help))
+            continue
+        if metrics:
+            parts.append(_table(Table(("metric", "value", ""), tuple(metrics), "")))
+            metrics = []
+        if isinstance(item, Section):
+            parts.append(f"## {_escape(item.title)}")
+        elif isinstance(item, Text):
+            parts.append(_words(item.text))
+        elif isinstance(item, Answer):
+            parts.append(f"> **{_escape(item.question)}**\n>\n> {_words(item.text)}")
+        elif isinstance(item, Table):
+            caption = f"{_escape(item.caption)}\n\n" if item.caption else ""
+            parts.append(caption + _table(item))
+        elif isinstance(item, Picture):
+            parts.append(f"![{_escape(item.caption)}]({item.file})\n\n{_escape(item.caption)}".strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    rule = ["---:" if is_number else "---" for is_number in numeric_columns(table)]
+    lines = [[_escape(cell) for cell in table.columns], rule, *([_escape(cell) for cell in row] for row in table.rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _words(text: str) -> str:
+    """Escapes a text but for its code between backticks."""
+    return "".join(f"`{part}`" if is_code else _escape(part) for is_code, part in spans(" ".join(text.split())))
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))

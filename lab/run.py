@@ -1,0 +1,327 @@
+"""A run: one directory that holds all that one training did."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import enum
+import html
+import importlib
+import io
+import os
+import secrets
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from lab.data import Batches, Data
+from lab.errors import LabError, RunError, nearest
+from lab.files import read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    import keras
+
+LATEST = "latest"
+
+
+class Status(enum.StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Run:
+    """A run directory, while it is written and afterwards.
+
+    `settings.json` and `environment.json` are there before training, `history.csv` grows with each
+    epoch, `checkpoints/`, `model.keras`, `report.*` and `figures/` follow. Each file appears whole.
+
+    Args:
+        path: the directory.
+
+    Attributes:
+        data: the data, once the *prepare* stage has run in this process.
+        stopped: why training ended, in words.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data: Data | None = None
+        self.stopped = ""
+        self._model: keras.Model | None = None
+        self._evaluations: dict[str, dict[str, float]] = {}
+        self._lock: filelock.BaseFileLock | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        """Shows the report in a notebook."""
+        try:
+            page = (self.path / "report.html").read_text("utf-8")
+        except FileNotFoundError:
+            return f"<p>{html.escape(repr(self))}: no report</p>"
+        return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: 80vh; border: 0"></iframe>'
+
+    # --- making and finding -------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, experiment: str, run_dir: Path | None = None, root: Path | None = None) -> Run:
+        """Makes the directory of a new run, `runs/<experiment>/<time>-<id>` unless `run_dir` is given.
+
+        Raises:
+            RunError: it exists and is not empty, or cannot be written.
+        """
+        if run_dir is None:
+            now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+            path = (root or runs_folder()) / experiment / f"{now}-{secrets.token_hex(2)}"
+        else:
+            path = run_dir
+        try:
+            path.mkdir(parents=True, exist_ok=run_dir is not None)
+            if any(entry.name != ".lock" for entry in path.iterdir()):
+                raise RunError(f"run_dir={path}: expected a new or empty folder; it holds files already")
+            run = cls(path)
+            run.lock()
+        except OSError as error:
+            raise RunError(f"{path}: expected a folder to write the run in, {error.strerror or error}") from None
+        return run
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Opens a run by its directory, or by an experiment's name (its latest run).
+
+        Raises:
+            RunError: there is no run there.
+        """
+        folder = Path(path).expanduser()
+        by_name = runs_folder() / str(path) / LATEST
+        if not (folder / "settings.json").is_file() and (by_name / "settings.json").is_file():
+            folder = by_name
+        if not (folder / "settings.json").is_file():
+            known = [experiment.name for experiment in _folders(runs_folder())]
+            hint = nearest(str(path), known) or (f"; there are runs of {', '.join(known)}" if known else "")
+            raise RunError(f"{path}: expected a run directory or an experiment that has run{hint}")
+        return cls(folder.resolve())
+
+    def point_latest(self) -> None:
+        """Makes `latest`, beside the run, point to it."""
+        link, fresh = self.path.parent / LATEST, self.path.parent / f".{LATEST}-{secrets.token_hex(4)}"
+        with contextlib.suppress(OSError, NotImplementedError):  # a disk without links keeps its runs all the same
+            fresh.symlink_to(self.path.name, target_is_directory=True)
+            os.replace(fresh, link)
+
+    # --- status -------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Takes the lock that says a process works on this run; a dead process does not hold it.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise RunError(f"{self.path}: another process is working on this run") from None
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Lets go of the lock."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def set_status(self, status: Status, stage: str = "", reason: str = "") -> None:
+        """Writes where the run stands, and why."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_json(
+            self.path / "status.json",
+            {"status": str(status), "stage": stage, "reason": reason, "time": now, "process": os.getpid()},
+        )
+
+    @property
+    def status(self) -> Status:
+        """Where the run stands; one that says `running` while no process holds it was interrupted."""
+        said = Status(self.status_record().get("status", Status.INTERRUPTED))
+        if said is not Status.RUNNING or self._lock is not None:
+            return said
+        try:
+            with filelock.FileLock(self.path / ".lock", timeout=0):
+                return Status.INTERRUPTED
+        except filelock.Timeout:
+            return Status.RUNNING
+        except OSError:  # a folder that we may only read
+            return said
+
+    def status_record(self) -> dict[str, Any]:
+        """Returns `status.json`: status, stage, reason, time."""
+        try:
+            record = read_json(self.path / "status.json")
+        except LabError:
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    # --- records ------------------------------------------------------------------------------
+
+    def write_settings(self, record: Mapping[str, Any]) -> None:
+        """Writes `settings.json`."""
+        write_json(self.path / "settings.json", record)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """`settings.json`: experiment, class, preset, settings, trainer."""
+        record = read_json(self.path / "settings.json")
+        if not isinstance(record, dict) or "experiment" not in record:
+            raise RunError(f"{self.path / 'settings.json'}: expected a run's settings")
+        return record
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return str(self.record["experiment"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The experiment's settings, by name."""
+        return dict(self.record["settings"])
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """The trainer's settings, by name."""
+        return dict(self.record["trainer"])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, machine and command, as they were before training."""
+        return dict(read_json(self.path / "environment.json"))
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One mapping an epoch: epoch (from 1), step, seconds, learning_rate, and each metric."""
+        try:
+            text = (self.path / "history.csv").read_text("utf-8")
+        except FileNotFoundError:
+            return []
+        return [
+            {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(io.StringIO(text))
+        ]
+
+    def write_history(self, rows: list[dict[str, float]]) -> None:
+        """Writes `history.csv`, a column for each name that any row has."""
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "history.csv", buffer.getvalue())
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """`report.json`: metrics, and every item in reading order.
+
+        Raises:
+            LabError: there is no report.
+        """
+        return dict(read_json(self.path / "report.json"))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The finished report's metric values, by name; empty before there is one."""
+        with contextlib.suppress(LabError):
+            return dict(self.report["metrics"])
+        return {}
+
+    # --- the model ----------------------------------------------------------------------------
+
+    @property
+    def model(self) -> keras.Model:
+        """The trained model, read from `model.keras` when it is first asked for.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        if self._model is None:
+            self._model = self._load_model()
+        return self._model
+
+    @model.setter
+    def model(self, model: keras.Model) -> None:
+        self._model = model
+        self._evaluations.clear()
+
+    def save_model(self) -> None:
+        """Writes `model.keras`, whole or not at all, without the optimizer's state."""
+        part = self.path / ".part.keras"
+        optimizer, self.model.optimizer = self.model.optimizer, None  # two thirds of the bytes; checkpoints have it
+        try:
+            self.model.save(part)
+            os.replace(part, self.path / "model.keras")
+        finally:
+            self.model.optimizer = optimizer
+            part.unlink(missing_ok=True)
+
+    def _load_model(self) -> keras.Model:
+        import keras
+
+        path = self.path / "model.keras"
+        if not path.is_file():
+            raise RunError(f"{self.path}: expected a trained model; the run has none (it is {self.status})")
+        module = str(self.record.get("class", "")).partition(":")[0]
+        if module and module != "__main__":
+            with contextlib.suppress(ImportError):  # only for the layers that it may register
+                importlib.import_module(module)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+                return keras.saving.load_model(path)
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(f"{path}: expected a model that Keras can read, {reason}") from None
+
+    def evaluate(self, split: str, metric: str = "loss") -> float:
+        """Returns a compiled metric's value over one split (`train`, `validation` or `test`).
+
+        Raises:
+            RunError: the data is not there yet, or the model has no such metric.
+        """
+        if split not in self._evaluations:
+            if self.data is None:
+                raise RunError("expected data to evaluate on; the prepare stage has not run")
+            batches = Batches(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
+            self._evaluations[split] = self.model.evaluate(batches.feed(), verbose=0, return_dict=True)
+        found = self._evaluations[split]
+        if metric not in found:
+            raise RunError(f"metric {metric!r}: the model has {', '.join(found)}{nearest(metric, found)}")
+        return float(found[metric])
+
+
+def runs_folder() -> Path:
+    """Returns the folder that runs are kept in: `LAB_RUNS`, else `runs` here."""
+    return Path(os.environ.get("LAB_RUNS") or "runs")
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
+    except OSError:
+        return []
+
+
+def find_runs(experiment: str | None = None) -> list[Run]:
+    """Returns the runs below the runs folder, oldest first."""
+    found = [
+        run
+        for folder in _folders(runs_folder())
+        if experiment in (None, folder.name)
+        for run in _folders(folder)
+        if (run / "settings.json").is_file()
+    ]
+    return [Run(path) for path in sorted(found, key=lambda path: (path.name, str(path)))]

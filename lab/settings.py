@@ -1,0 +1,218 @@
+"""Settings: a knob's type, bounds, default and help, written once in one line."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import pydantic
+from pydantic_core import PydanticUndefined
+
+from lab.errors import SettingsError, nearest
+
+_WORDS = {"str": "text", "float": "number", "int": "whole number", "Path": "path"}
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: object) -> object:
+    """Reads `90`, `"90s"`, `"1h30m"` as seconds; anything else is left for pydantic to refuse."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("a time such as 90s, 20m or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+PositiveInt = pydantic.PositiveInt
+"""A whole number of 1 or more, for the items of a tuple."""
+
+Seconds = Annotated[float, pydantic.BeforeValidator(_seconds)]
+"""A time in seconds; `"90s"`, `"20m"`, `"1h30m"` are read too."""
+
+
+def field(
+    default: Any,
+    help: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    min_length: int | None = None,
+    pattern: str | None = None,
+) -> Any:
+    """Declares one setting: its default, its help and its bounds. The type stands in the annotation.
+
+    Args:
+        default: the value when nothing is said; it must lie within the bounds itself.
+        help: one sentence for `--help` and for the report's table of settings.
+        ge, gt, le, lt: bounds of a number (at least, more than, at most, less than).
+        min_length: the least length of a text or a tuple.
+        pattern: a regular expression that a text must match.
+    """
+    return pydantic.Field(default, description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length, pattern=pattern)
+
+
+class Settings(pydantic.BaseModel):
+    """A frozen, validated set of knobs; subclass it and give each knob one line with `lab.field`.
+
+    Values may be of the field's type or text, as a shell or a make variable gives it: `"64"`,
+    `"true"`, `"512,256"` (a tuple), `"none"` (an optional field's None). `model_dump(mode="json")` and
+    `type(settings)(**values)` are each other's inverse.
+
+    Raises:
+        SettingsError: at construction; it names every fault, each with the bound and the value.
+    """
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except pydantic.ValidationError as error:
+            raise SettingsError(list(_faults(type(self), error))) from None
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            name: _from_text(value, cls.model_fields[name].annotation) if name in cls.model_fields else value
+            for name, value in values.items()
+        }
+
+    def given(self) -> dict[str, Any]:
+        """Returns the values that were passed, without those that are defaults."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+
+    def json_values(self) -> dict[str, Any]:
+        """Returns all values as JSON has them (a tuple is a list, a path is a text)."""
+        return self.model_dump(mode="json")
+
+
+class Knob(typing.NamedTuple):
+    """What one field says of itself, for `--help` and for tables."""
+
+    name: str
+    default: Any
+    help: str
+    kind: str  # `int >= 1`, `one of adam, sgd`, `true or false`
+    is_flag: bool
+
+
+def knobs(settings: type[Settings]) -> list[Knob]:
+    """Returns a line for each field of a `Settings` class: its own as they are written, then inherited ones."""
+    own = [name for name in settings.__annotations__ if name in settings.model_fields]
+    fields = {name: settings.model_fields[name] for name in [*own, *settings.model_fields]}
+    return [
+        Knob(name, info.default, info.description or "", _kind(info), bool in _members(info.annotation))
+        for name, info in fields.items()
+    ]
+
+
+def show(value: Any) -> str:
+    """Writes a value as one would type it: `512,256`, `true`, `none`."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return ",".join(show(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, or the annotation alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(member for part in get_args(annotation) for member in _members(part))
+    return (annotation,)
+
+
+def _from_text(value: Any, annotation: Any) -> Any:
+    """Turns text into what only text cannot be: None, and the parts of a tuple."""
+    members = _members(annotation)
+    if isinstance(value, str):
+        if value.strip().lower() in ("none", "null", "") and type(None) in members:
+            return None
+        if str not in members and any(get_origin(member) is tuple for member in members):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _kind(info: pydantic.fields.FieldInfo) -> str:
+    """Says what a field takes, in words: `int >= 1 or none`."""
+    bounds = " and ".join(
+        f"{sign} {show(getattr(item, name))}"
+        for item in info.metadata
+        for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+        if getattr(item, name, None) is not None
+    )
+    kinds = []
+    for member in _members(info.annotation):
+        origin, args = get_origin(member), get_args(member)
+        if origin is Annotated:
+            member, origin, args = args[0], None, ()
+        if member is type(None):
+            kinds.append("none")
+        elif origin is Literal:
+            kinds.append("one of " + ", ".join(show(arg) for arg in args))
+        elif origin is tuple:
+            kinds.append("a list such as a,b" if args[:1] == (str,) else "a list of numbers such as 512,256")
+        elif member is bool:
+            kinds.append("true or false")
+        else:
+            name = _WORDS.get(member.__name__, member.__name__)
+            kinds.append(f"{name} {bounds}" if bounds and member in (int, float) else name)
+    return " or ".join(kinds)
+
+
+def _faults(settings: type[Settings], error: pydantic.ValidationError) -> Iterable[str]:
+    """Writes each fault once: `latent_dim=-3: expected int >= 1`."""
+    seen: set[str] = set()
+    for fault in error.errors(include_url=False):
+        name = str(fault["loc"][0]) if fault["loc"] else ""
+        if not name:  # a validator of the whole model: its own words
+            yield str(fault["msg"]).removeprefix("Value error, ")
+            continue
+        if name in seen:  # a union reports each of its members
+            continue
+        seen.add(name)
+        if fault["type"] == "extra_forbidden":
+            yield unknown(name, settings.model_fields)
+        else:
+            yield _wrong_value(settings, name, fault)
+
+
+def _wrong_value(settings: type[Settings], name: str, fault: Any) -> str:
+    info = settings.model_fields[name]
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    expected = _kind(info)
+    if fault["type"] == "value_error":
+        expected = message
+    elif fault["type"] in ("string_pattern_mismatch", "too_short", "string_too_short"):
+        expected = f"{expected} ({message[0].lower()}{message[1:]})"
+    given = fault["input"]
+    item = f" (item {fault['loc'][1] + 1})" if len(fault["loc"]) > 1 and isinstance(fault["loc"][1], int) else ""
+    default = "" if info.default is PydanticUndefined else f"; the default is {show(info.default)}"
+    return f"{name}={_short(given)}{item}: expected {expected}{default}"
+
+
+def _short(value: Any) -> str:
+    text = show(value) if isinstance(value, (str, int, float, tuple, list, type(None))) else repr(value)
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Says that a setting does not exist, with the nearest that does, or the list."""
+    known = list(known)
+    hint = nearest(name, known) or (f"; there are {', '.join(known)}" if known else "; there are none")
+    return f"{name}: no such setting{hint}"
