@@ -1,0 +1,39 @@
+"""Baselines: what one would try before a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lab.data import Array
+from lab.scores import squared_error
+
+
+class Pca:
+    """Principal components: the least squared error that a linear code of the same size can have.
+
+    Args:
+        x: examples, shape (n, ...); each is taken as one vector.
+        rank: the most components that will be asked for.
+    """
+
+    def __init__(self, x: Array, rank: int) -> None:
+        from sklearn.decomposition import PCA
+
+        flat = x.reshape(len(x), -1)
+        self.shape = x.shape[1:]
+        self.rank = min(rank, *flat.shape)
+        self._pca = PCA(self.rank, svd_solver="covariance_eigh").fit(flat)
+
+    def project(self, x: Array) -> Array:
+        """Returns the components of examples, shape (n, rank)."""
+        return np.asarray(self._pca.transform(x.reshape(len(x), -1)))
+
+    def reconstruct(self, x: Array, size: int) -> Array:
+        """Returns examples as their first `size` components give them, clipped to [0, 1]."""
+        size = min(size, self.rank)
+        flat = self.project(x)[:, :size] @ self._pca.components_[:size] + self._pca.mean_
+        return np.asarray(np.clip(flat, 0, 1).reshape(len(x), *self.shape))
+
+    def error(self, x: Array, size: int) -> float:
+        """Returns the mean squared error per value when examples are drawn from `size` components."""
+        return float(squared_error(x, self.reconstruct(x, size)).mean())

@@ -1,0 +1,46 @@
+"""What the tests share: made data, an own cache and an own folder of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+
+import lab  # noqa: F401  (first, so that Keras is not imported before a test needs it)
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps a test's cache, runs and working folder apart from the user's."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
+
+
+def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Makes images that a network can learn: `count` blurred strokes, uint8 (count, 28, 28), and classes."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.uint8) % 10
+    rows, columns = np.mgrid[:28, :28]
+    angle = labels * np.pi / 10 + rng.normal(0, 0.05, count)
+    shift = rng.normal(0, 1.5, count)
+    across = (rows - 13.5) * np.cos(angle)[:, None, None] + (columns - 13.5) * np.sin(angle)[:, None, None]
+    along = -(rows - 13.5) * np.sin(angle)[:, None, None] + (columns - 13.5) * np.cos(angle)[:, None, None]
+    ink = np.exp(-(((across - shift[:, None, None]) / 1.5) ** 2)) * (np.abs(along) < 10)
+    return (ink * 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="session")
+def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns an `.npz` in MNIST's format with 480 training and 120 test images."""
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    (x_train, y_train), (x_test, y_test) = digits(480), digits(120, seed=1)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+DataMaker = Callable[[str], dict[str, str]]
