@@ -122,7 +122,6 @@ class Autoencoder(lab.Experiment[Settings]):
     # --- report -------------------------------------------------------------------------------
 
     def report(self, run: lab.Run, report: lab.Report) -> None:
-        assert run.data is not None
         test, size = run.data.test, self.settings.latent_dim
         drawn = run.model.predict(test.x, batch_size=1000, verbose=0)
         errors = squared_error(test.x, drawn)
@@ -183,7 +182,6 @@ class Autoencoder(lab.Experiment[Settings]):
         """The map of codes: as they are where there are two numbers, else the best flat view and t-SNE's."""
         from sklearn.manifold import TSNE
 
-        assert run.data is not None
         some = run.data.test.head(EMBEDDED)
         codes = run.model.get_layer("encoder").predict(some.x, batch_size=1000, verbose=0)
         if some.labels is None or len(some) < 10 or codes.shape[1] < 2:
@@ -206,7 +204,6 @@ class Autoencoder(lab.Experiment[Settings]):
 
     def _compression(self, run: lab.Run, report: lab.Report) -> None:
         """What the code costs in bytes, as float32 and rounded to a byte a number."""
-        assert run.data is not None
         encoder, decoder = run.model.get_layer("encoder"), run.model.get_layer("decoder")
         low, high = _range(encoder.predict(run.data.validation.x, batch_size=1000, verbose=0))
         codes = encoder.predict(run.data.test.x, batch_size=1000, verbose=0)
@@ -228,7 +225,6 @@ class Autoencoder(lab.Experiment[Settings]):
         report.metric("rounded_code_mse", rounded_mse, f"Squared error with codes of {size} bytes.")
 
     def _latent_size(self, pca: Pca, run: lab.Run, report: lab.Report) -> None:
-        assert run.data is not None
         size, mse = self.settings.latent_dim, report.metrics["test_mse"]
         sizes = sorted({2**power for power in range(1, 9)} | {size})
         sizes = [one for one in sizes if one <= pca.rank]
@@ -258,9 +254,9 @@ class Autoencoder(lab.Experiment[Settings]):
             `lab.Trainer().run(Autoencoder(latent_dim=64))`. It is the width of the layer `code`, the only way from
             encoder to decoder. Here it is {size}: one digit is {size} numbers instead of {PIXELS}, drawn again with
             a squared error of {mse:.5f} per pixel. PCA with {size} numbers has {report.metrics["pca_mse"]:.5f},
-            {ratio:.1f} times as much, and for the same error {match}. A smaller code keeps only what digits share and blurs the rest;
-            a larger one keeps the hand that wrote them. `lab sweep autoencoder` trains sizes from 2 to 128 and
-            measures each.""",
+            {ratio:.1f} times as much, and for the same error {match}. A smaller code keeps only what digits share
+            and blurs the rest; a larger one keeps the hand that wrote them. `lab sweep autoencoder` trains sizes
+            from 2 to 128 and measures each.""",
         )
 
     def report_sweep(self, knob: str, runs: Mapping[int, lab.Run], report: lab.Report) -> None:
@@ -308,6 +304,8 @@ class Autoencoder(lab.Experiment[Settings]):
 
     def predict(self, run: lab.Run, inputs: Sequence[str], options: Options) -> Iterable[str | lab.LabError]:
         """Draws the user's own pictures again; each result stands to the right of what the model saw."""
+        if not inputs:
+            raise lab.UsageError("predict: expected pictures, such as digit.png")
         for name in inputs:
             try:
                 yield self._predict_file(run, Path(name), options)

@@ -130,6 +130,8 @@ class Checkpoints(Callback):
         self.others = others
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            return  # weights that are lost already must not push out good ones
         states = {type(callback).__name__: callback.state_dict() for callback in self.others()}
         checkpoint = Checkpoint.of(
             self.model,

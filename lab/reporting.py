@@ -18,7 +18,6 @@ from lab.settings import Settings, knobs, show
 
 def make_report(experiment: Experiment[Any], trainer: Settings, run: Run, console: Console) -> Report:
     """Writes a run's report and shows it on the console; the run's model and data must be there."""
-    assert run.data is not None
     provenance = run.data.provenance
     subtitle = f"{provenance.name} ({provenance.origin}) · {run.path.name}"
     title = experiment.name().replace("_", " ").capitalize()
@@ -75,7 +74,6 @@ def _rows(settings: type[Settings], values: dict[str, Any]) -> list[tuple[str, s
 
 
 def _data(run: Run, report: Report) -> None:
-    assert run.data is not None
     origin = run.data.provenance
     sizes = ", ".join(f"{count:,} {name}" for name, count in run.data.sizes().items())
     report.section("Data")

@@ -45,16 +45,11 @@ class Run:
 
     Args:
         path: the directory.
-
-    Attributes:
-        data: the data, once the *prepare* stage has run in this process.
-        stopped: why training ended, in words.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.data: Data | None = None
-        self.stopped = ""
+        self._data: Data | None = None
         self._model: keras.Model | None = None
         self._evaluations: dict[str, dict[str, float]] = {}
         self._lock: filelock.BaseFileLock | None = None
@@ -239,7 +234,34 @@ class Run:
             return dict(self.report["metrics"])
         return {}
 
-    # --- the model ----------------------------------------------------------------------------
+    @property
+    def stopped(self) -> str:
+        """Why training ended, in words; empty before it has."""
+        with contextlib.suppress(LabError):
+            return str(read_json(self.path / "training.json")["stopped"])
+        return ""
+
+    @stopped.setter
+    def stopped(self, reason: str) -> None:
+        write_json(self.path / "training.json", {"stopped": reason})
+
+    # --- data and model ----------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Data:
+        """The data that the *prepare* stage returned.
+
+        Raises:
+            RunError: that stage has not run in this process.
+        """
+        if self._data is None:
+            raise RunError(f"{self.path}: expected data; the prepare stage has not run in this process")
+        return self._data
+
+    @data.setter
+    def data(self, data: Data) -> None:
+        self._data = data
+        self._evaluations.clear()
 
     @property
     def model(self) -> keras.Model:
@@ -255,6 +277,11 @@ class Run:
     @model.setter
     def model(self, model: keras.Model) -> None:
         self._model = model
+        self._evaluations.clear()
+
+    def release_model(self) -> None:
+        """Lets go of the model in memory; it is read from `model.keras` when it is next asked for."""
+        self._model = None
         self._evaluations.clear()
 
     def save_model(self) -> None:
@@ -293,8 +320,6 @@ class Run:
             RunError: the data is not there yet, or the model has no such metric.
         """
         if split not in self._evaluations:
-            if self.data is None:
-                raise RunError("expected data to evaluate on; the prepare stage has not run")
             batches = Batches(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
             self._evaluations[split] = self.model.evaluate(batches.feed(), verbose=0, return_dict=True)
         found = self._evaluations[split]

@@ -107,9 +107,7 @@ class Sweep:
         taken = len(list((self.folder / label).glob("*")))
         made, trainer = configure(self.experiment, {**knobs, "run_dir": str(self.folder / label / str(taken + 1))})
         run = trainer.run(made, console=console)
-        run.model = None  # one model at a time; the report reads them again
-        run.data = None
-        return run
+        return Run(run.path)  # without its model and data: one of them in memory at a time
 
     def _report(self, runs: Mapping[Any, Run], console: Console) -> Report:
         title = f"{self.experiment.name().replace('_', ' ').capitalize()}: {self.knob} swept"

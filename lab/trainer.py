@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from lab import backend as backends
-from lab.errors import LabError, ModelError, SettingsError, StopRequested
+from lab.errors import LabError, ModelError, RunError, SettingsError, StopRequested
 from lab.experiment import Experiment
 from lab.optimization import OptimizationSettings, configure
 from lab.run import Run, Status
@@ -281,6 +281,17 @@ class _Session:
                 inner.finalize_variable_values(model.trainable_variables)
         self.run.model = model
         self.run.save_model()
+        self._use_saved_model()
+
+    def _use_saved_model(self) -> None:
+        """Reports on the model as it is on disk, so that the report can be made again to the last digit."""
+        trained = self.run.model
+        self.run.release_model()
+        try:
+            _ = self.run.model
+        except RunError as error:
+            logging.getLogger("lab").warning("%s; the report uses the model in memory", error)
+            self.run.model = trained
 
     def _report(self) -> None:
         from lab.reporting import make_report

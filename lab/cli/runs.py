@@ -87,6 +87,6 @@ def report_again(name: str, console: Console) -> None:
             data = experiment.prepare()
             run.data = data.head(trainer.batch_size) if trainer.fast_dev_run else data
             make_report(experiment, trainer, run, console)
-        run.set_status(Status.COMPLETED, reason="report written again")
+        run.set_status(Status.COMPLETED, reason=run.stopped)
     finally:
         run.unlock()

@@ -103,7 +103,14 @@ class Batches:
     def _tf_dataset(self) -> Any:
         import tensorflow as tf
 
-        parts = tuple(map_arrays(tf.constant, part) for part in self.split.parts())
+        held: dict[int, Any] = {}  # an autoencoder's inputs are its targets: held, and gathered, once
+
+        def hold(array: Any) -> Any:
+            if id(array) not in held:
+                held[id(array)] = tf.constant(array)
+            return held[id(array)]
+
+        parts = tuple(map_arrays(hold, part) for part in self.split.parts())
 
         def remaining() -> Indices:
             return self.order(self._epoch)[self._step * self.batch_size : self.steps(self._epoch) * self.batch_size]
@@ -114,15 +121,20 @@ class Batches:
             return tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
 
         def gather(indices: Any) -> Any:
-            taken: dict[int, Any] = {}  # an autoencoder's inputs are its targets: gathered once
+            taken: dict[int, Any] = {}
 
-            def take(array: Any) -> Any:
-                return taken.setdefault(id(array), None) or tf.gather(array, indices)
+            def take(tensor: Any) -> Any:
+                if id(tensor) not in taken:
+                    taken[id(tensor)] = tf.gather(tensor, indices)
+                return taken[id(tensor)]
 
             return tuple(map_arrays(take, part) for part in parts)
 
+        options = tf.data.Options()
+        options.autotune.enabled = False  # its threads would take a core from the step
+        options.threading.private_threadpool_size = 1
         dataset = tf.data.Dataset.range(1).flat_map(epoch_of_indices)
-        return dataset.map(gather, num_parallel_calls=1).prefetch(_TF_PREFETCH)
+        return dataset.map(gather, num_parallel_calls=1).prefetch(_TF_PREFETCH).with_options(options)
 
 
 def _adapter(batches: Batches) -> Any:

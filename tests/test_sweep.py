@@ -1,0 +1,73 @@
+"""Sweeps: one run a value, one report, and going on where a sweep was cut off."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+import lab
+from lab.errors import SettingsError, UsageError
+from lab.run import Run
+from lab.sweep import Sweep, choose_axis
+from tests.toy import Toy
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=120)
+
+
+def test_the_axis_is_the_one_knob_with_several_values() -> None:
+    assert choose_axis(Toy, {"width": "2,4", "rate": "0.1"}) == ("width", ["2", "4"])
+    assert choose_axis(Toy, {}) == ("width", [1, 2])
+    with pytest.raises(UsageError, match="expected one setting with several values, got width, rate"):
+        choose_axis(Toy, {"width": "2,4", "rate": "1,2"})
+
+
+def test_a_sweep_of_lists_separates_its_values_by_semicolons() -> None:
+    from experiments.autoencoder import Autoencoder
+
+    assert choose_axis(Autoencoder, {"hidden_units": "512,256;64"}) == ("hidden_units", ["512,256", "64"])
+    points = Sweep(Autoencoder, "hidden_units", ["512,256", "64"], {}).points
+    assert list(points) == [(512, 256), (64,)]
+
+
+def test_every_value_is_checked_before_the_first_run() -> None:
+    with pytest.raises(SettingsError, match="width=0"):
+        Sweep(Toy, "width", ["2", "0"], {})
+    with pytest.raises(SettingsError, match="run_dir"):
+        Sweep(Toy, "width", ["2"], {"run_dir": "x"})
+
+
+def test_a_sweep_makes_one_run_a_value_and_one_report() -> None:
+    sweep = Sweep(Toy, "width", ["1", "2"], {"epochs": "1"})
+    report = sweep.run(quiet())
+    runs = [Run(sweep.folder / f"width={value}" / "1") for value in (1, 2)]
+    assert [run.settings["width"] for run in runs] == [1, 2]
+    assert report.metrics["best_test_loss"] == min(run.metrics["test_loss"] for run in runs)
+    for name in ("report.json", "report.md", "report.html", "figures/sweep.png"):
+        assert (sweep.folder / name).is_file()
+
+
+def test_a_sweep_that_was_cut_off_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    original = lab.Trainer.run
+
+    def counted(self: lab.Trainer, experiment: Toy, **rest: object) -> lab.Run:
+        trained.append(experiment.settings.width)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return original(self, experiment, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lab.Trainer, "run", counted)
+    with pytest.raises(KeyboardInterrupt):
+        Sweep(Toy, "width", [1, 2, 3], {"epochs": 1}).run(quiet())
+    Sweep(Toy, "width", [1, 2, 3], {"epochs": 1}).run(quiet())
+    assert trained == [1, 2, 2, 3]
+
+
+def test_other_settings_are_another_sweep() -> None:
+    one, two = (Sweep(Toy, "width", [1], {"epochs": epochs}) for epochs in (1, 2))
+    assert one.folder != two.folder
+    assert one.folder == Sweep(Toy, "width", [1, 2], {"epochs": 1}).folder
