@@ -84,7 +84,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise LabError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LabError(f"{path}: expected JSON, {error}") from None
 
 
@@ -107,7 +107,7 @@ def free_bytes(path: Path) -> int:
 def human_bytes(count: float) -> str:
     """Writes a number of bytes as people do: `17.1 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
+        if abs(count) < (999.5 if unit == "B" else 999.95):  # what would be written as 1000 is of the next unit
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import stat
 from pathlib import Path
@@ -222,24 +221,22 @@ def test_a_number_of_bytes_has_at_most_three_digits_before_the_point(count: int)
     assert float(human_bytes(count).split()[0]) < 1000
 
 
-def test_free_bytes_are_those_of_the_nearest_folder_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["", "not/yet", "not/yet/there"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_free_bytes_are_those_of_the_nearest_folder_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, relative: bool
+) -> None:
     asked: list[Path] = []
 
     class Usage:
         free = 1234
 
-    def disk_usage(path: Path) -> Usage:
-        asked.append(path)
+    def disk_usage(folder: Path) -> Usage:
+        asked.append(folder)
         return Usage()
 
-    monkeypatch.setattr("lab.files.shutil.disk_usage", disk_usage)
-    assert free_bytes(tmp_path / "not" / "yet") == 1234
-    assert asked == [tmp_path]
-
-
-def test_free_bytes_of_a_relative_path_are_those_of_the_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.chdir(tmp_path)
-    assert free_bytes(Path("not/yet")) > 0
-    assert json.dumps(free_bytes(Path("not/yet"))).isdigit()
+    monkeypatch.setattr("lab.files.shutil.disk_usage", disk_usage)
+    assert free_bytes(Path(path) if relative else tmp_path / path) == 1234
+    assert len(asked) == 1
+    assert asked[0].samefile(tmp_path)

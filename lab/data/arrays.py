@@ -34,6 +34,14 @@ def leaves(tree: Any) -> list[Array]:
     return [tree]
 
 
+def _named(path: str, tree: Any) -> list[tuple[str, Array]]:
+    if isinstance(tree, Mapping):
+        return [named for name in sorted(tree) for named in _named(f"{path}.{name}", tree[name])]
+    if isinstance(tree, tuple):
+        return [named for place, part in enumerate(tree) for named in _named(f"{path}.{place}", part)]
+    return [] if tree is None else [(path, tree)]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Examples for one purpose; the first axis of every array counts them.
@@ -63,6 +71,8 @@ class Split:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 bad = int(np.size(array) - np.isfinite(array).sum())
                 raise DataError(f"{self.name} split: expected finite numbers, {bad} are NaN or infinite")
+        if self.sample_weight is not None and self.y is None:
+            raise DataError(f"{self.name} split: expected targets beside the sample weights")
 
     def _all_arrays(self) -> list[Array]:
         return [
@@ -138,8 +148,10 @@ class Data:
         return dataclasses.replace(self, train=train, validation=validation, test=test)
 
     def as_inputs_and_targets(self) -> Data:
-        """Returns data whose targets are its inputs, as autoencoders learn; `y` becomes `labels`."""
-        return self.map(lambda split: dataclasses.replace(split, y=split.x, labels=split.y))
+        """Returns data whose targets are its inputs, as autoencoders learn; `y`, if any, becomes `labels`."""
+        return self.map(
+            lambda split: dataclasses.replace(split, y=split.x, labels=split.labels if split.y is None else split.y)
+        )
 
     def head(self, count: int) -> Data:
         """Returns the first `count` examples of each split."""
@@ -149,13 +161,20 @@ class Data:
         """Returns how many examples each split has."""
         return {name: len(self.split(name)) for name in SPLITS}
 
+    def _named_arrays(self) -> list[tuple[str, Array]]:
+        """The arrays of training and validation with their places, in an order that mappings do not change."""
+        roles = ("x", "y", "sample_weight", "labels")
+        return [
+            named
+            for split in ("train", "validation")
+            for role in roles
+            for named in _named(f"{split}.{role}", getattr(self.split(split), role))
+        ]
+
     def fingerprint(self) -> str:
         """Returns a hash of every array of the training and validation splits: 64 hex digits."""
         digest = hashlib.sha256()
-        for name in ("train", "validation"):
-            for array in self.split(name)._all_arrays():
-                digest.update(f"{array.dtype.str}{array.shape}".encode())
-                digest.update(
-                    np.ascontiguousarray(array).data if array.dtype != object else repr(array.tolist()).encode()
-                )
+        for path, array in self._named_arrays():
+            digest.update(f"{path} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data if array.dtype != object else repr(array.tolist()).encode())
         return digest.hexdigest()

@@ -50,6 +50,8 @@ class Batches:
     ) -> None:
         if batch_size < 1 or (limit is not None and limit < 1):
             raise UsageError(f"batch_size={batch_size}, limit={limit}: expected numbers of 1 or more")
+        if not 0 <= seed < 2**64 or (stop is not None and stop < 0):
+            raise UsageError(f"seed={seed}, stop={stop}: expected a seed from 0 to 2**64 - 1 and no fewer than 0 steps")
         if len(split) < 1:
             raise UsageError(f"expected at least one example to make batches of, the {split.name} split is empty")
         self.split = split
@@ -165,10 +167,11 @@ def _adapter(batches: Batches) -> Any:
 
         @property
         def has_partial_batch(self) -> bool:
-            return len(batches.split) % batches.batch_size > 0
+            return self.partial_batch_size is not None
 
         @property
         def partial_batch_size(self) -> int | None:
-            return len(batches.split) % batches.batch_size or None
+            last = min(len(batches.split), batches.steps_per_epoch * batches.batch_size) % batches.batch_size
+            return last or None
 
     return BatchesAdapter()

@@ -20,7 +20,7 @@ import platformdirs
 
 from lab.data.arrays import Provenance
 from lab.data.sources import Files, Source, check
-from lab.errors import DataError
+from lab.errors import DataError, LabError
 from lab.files import free_bytes, human_bytes, read_json, sha256, write_json
 
 log = logging.getLogger("lab.data")
@@ -94,7 +94,10 @@ class DataSet:
             except OSError as error:
                 raise DataError(f"{self.folder / name}: {error.strerror or error}") from None
         check(files, self.files, str(self.folder))
-        record = read_json(self.folder / _RECORD)
+        try:
+            record = read_json(self.folder / _RECORD)
+        except LabError as error:
+            raise DataError(str(error)) from None
         return files, str(record.get("place", "unknown")) if isinstance(record, dict) else "unknown"
 
     def fetch(self) -> tuple[Files, Provenance]:
@@ -110,7 +113,7 @@ class DataSet:
                 with tempfile.TemporaryDirectory(prefix="lab-") as folder:
                     files = source.fetch(Path(folder))
                 check(files, self.files, source.place)
-            except DataError as error:
+            except (DataError, OSError) as error:  # OSError: no room or no leave for temporary files
                 said.append(str(error))
                 log.warning("%s", error)
                 continue
@@ -150,8 +153,14 @@ class DataSet:
                 record = {"place": source.place, "origin": source.origin, "files": dict(self.files)}
                 record["fetched"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
                 write_json(whole / _RECORD, record)
+                old = Path(part) / "old"
                 with contextlib.suppress(FileNotFoundError):
-                    self.folder.rename(Path(part) / "old")
-                whole.rename(self.folder)
+                    self.folder.rename(old)
+                try:
+                    whole.rename(self.folder)
+                except OSError:
+                    with contextlib.suppress(OSError):  # there may have been none
+                        old.rename(self.folder)
+                    raise
         except OSError as error:
             log.warning("%s: not kept in %s (%s); the next run will fetch it again", self.title, root, error)

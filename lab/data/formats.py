@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import pickle
 import zlib
 from typing import Any, ClassVar
@@ -31,11 +32,23 @@ def from_idx(content: bytes, name: str) -> Array:
     if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or not 1 <= content[3] <= 3:
         raise DataError(f"{name}: expected an IDX file of bytes, it starts with {content[:4].hex() or 'nothing'}")
     start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise DataError(f"{name}: expected a header of {start} bytes, got {len(content)}")
     shape = tuple(int(size) for size in np.frombuffer(content[4:start], ">u4"))
-    data = np.frombuffer(content, np.uint8, offset=min(start, len(content)))
-    if len(shape) != content[3] or data.size != int(np.prod(shape, dtype=object)):
+    data = np.frombuffer(content, np.uint8, offset=start)
+    if data.size != math.prod(shape):
         raise DataError(f"{name}: expected {shape} bytes after the header, got {data.size}")
-    return data.reshape(shape)
+    try:
+        return data.reshape(shape)
+    except ValueError:  # no bytes, but sizes beyond any memory
+        raise DataError(f"{name}: expected an array that fits in memory, got shape {shape}") from None
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Python 3's way to write bytes in protocols 0 to 2; the codec that it names is never looked up."""
+    if encoding != "latin1":
+        raise DataError(f"refused a pickle that asks for the codec {encoding!r}: only arrays are read")
+    return text.encode("latin1")
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -46,6 +59,9 @@ class _ArraysOnly(pickle.Unpickler):
         ("numpy", "ndarray"): np.ndarray,
         ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
         ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy.core.numeric", "_frombuffer"): np._core.numeric._frombuffer,  # type: ignore[attr-defined]
+        ("numpy._core.numeric", "_frombuffer"): np._core.numeric._frombuffer,  # type: ignore[attr-defined]
+        ("_codecs", "encode"): _latin1,
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -66,7 +82,8 @@ def unpickle_arrays(content: bytes) -> Any:
     except DataError:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
-        raise DataError(f"expected a pickle of arrays, {type(error).__name__}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"expected a pickle of arrays, {type(error).__name__}: {reason}") from None
 
 
 def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
@@ -78,6 +95,8 @@ def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             unpacked = file.read(max_bytes + 1)
+        if not content:
+            raise EOFError("it is empty")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{name}: expected gzip, {error}") from None
     if len(unpacked) > max_bytes:

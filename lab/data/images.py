@@ -29,6 +29,9 @@ def read_grey(path: Path) -> Array:
             with Image.open(path) as picture:
                 if picture.width * picture.height > _MAX_PIXELS:
                     raise DataError(f"{path}: expected at most {_MAX_PIXELS:,} pixels, got {picture.size}")
+                if picture.mode.startswith("I;16"):  # Pillow would cut it off at 255
+                    wide = np.asarray(picture, np.float32)
+                    return wide / np.float32(65535)
                 rgba = picture.convert("RGBA")
     except UnidentifiedImageError:
         raise DataError(f"{path}: expected a picture (PNG, JPEG, ...), this is none") from None

@@ -6,7 +6,6 @@ http://yann.lecun.com/exdb/mnist/ describes the format.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +74,19 @@ def _check_images(name: str, images: Array, labels: Array) -> None:
 
 def _from_npz(path: Path) -> Files:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with archive:
             arrays = [archive[name] for name in _NPZ_NAMES]
     except KeyError as error:
         raise DataError(f"{path}: expected arrays {', '.join(_NPZ_NAMES)}, {error.args[0]}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: expected an .npz file of arrays, {error}") from None
+    except Exception as error:  # a damaged archive may raise nearly anything, from zipfile, zlib and NumPy
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: expected an .npz file of arrays, {reason}") from None
     for name, array in zip(_NPZ_NAMES, arrays, strict=True):
+        if not isinstance(array, np.ndarray):  # NumPy gives a member that is no array as bytes
+            raise DataError(f"{path}: {name}: expected an array, it is something else")
         if array.dtype.kind not in "ui" or (array.size and (array.min() < 0 or array.max() > 255)):
             raise DataError(f"{path}: {name}: expected whole numbers from 0 to 255, got {array.dtype}")
     return {name: to_idx(array) for name, array in zip(_NAMES, arrays, strict=True)}

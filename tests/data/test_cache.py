@@ -102,6 +102,7 @@ def test_the_provenance_is_that_of_the_data_set() -> None:
 
 
 def test_the_content_hash_knows_names_and_bytes_but_no_order() -> None:
+    assert data_set(files={"a": b"1"}).content_hash() != data_set(files={"b": b"1"}).content_hash()
     turned = dict(reversed(FILES.items()))
     assert data_set(files=turned).content_hash() == data_set().content_hash()
     assert data_set(files=FILES | {"labels": b"\x07\x09"}).content_hash() != data_set().content_hash()
