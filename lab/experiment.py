@@ -112,7 +112,10 @@ class Experiment(abc.ABC, Generic[S]):
             **options: what `Model.fit` takes besides: epochs, initial_epoch, callbacks, verbose,
                 validation_freq.
         """
-        model.fit(train.feed(), validation_data=validation.feed(), **options)
+        from lab.data.feed import fused
+
+        with fused(model, train, validation):
+            model.fit(train.feed(), validation_data=validation.feed(), **options)
 
     @abc.abstractmethod
     def report(self, run: Run, report: Report) -> None:

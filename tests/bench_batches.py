@@ -56,6 +56,7 @@ class _Epoch:
 def main() -> None:
     """Runs the pairs and prints the table; the last line is JSON."""
     backend.select(None)
+    from lab.data.feed import fused
     from lab.fitting import prepare_model
 
     x = np.random.default_rng(0).random((EXAMPLES, 784), np.float32) ** 4
@@ -64,15 +65,15 @@ def main() -> None:
     prepare_model(fed, lab.Trainer(), [])
     seconds: dict[str, list[float]] = {"fit on arrays": [], "fit on lab.Batches": []}
     losses = dict.fromkeys(seconds, 0.0)
-    feed = batches.feed()
-    for epoch in range(PAIRS + 1):
-        batches.seek(epoch)
-        for name, model, inputs in (("fit on arrays", plain, (x, x)), ("fit on lab.Batches", fed, (feed,))):
-            timer = _Epoch()
-            losses[name] = model.fit(*inputs, batch_size=BATCH, verbose=0, callbacks=[timer.callback]).history["loss"][
-                0
-            ]
-            seconds[name].append(timer.seconds)
+    with fused(fed, batches, batches):
+        feed = batches.feed()
+        for epoch in range(PAIRS + 1):
+            batches.seek(epoch)
+            for name, model, inputs in (("fit on arrays", plain, (x, x)), ("fit on lab.Batches", fed, (feed,))):
+                timer = _Epoch()
+                history = model.fit(*inputs, batch_size=BATCH, verbose=0, callbacks=[timer.callback]).history
+                losses[name] = history["loss"][0]
+                seconds[name].append(timer.seconds)
     arrays, ours = (values[1:] for values in seconds.values())
     ratios = [mine / theirs for mine, theirs in zip(ours, arrays, strict=True)]
     table = Table("", "median s", "min", "max", "loss", title=f"An epoch of 784-32-784, {PAIRS} pairs")

@@ -117,7 +117,7 @@ class AtBatch(keras.callbacks.Callback):  # type: ignore[misc]
             self.action(self.model)
 
 
-# --- the base class -----------------------------------------------------------------------------------------------
+# --- the base class -------------------------------------------------------------------------------
 
 
 def test_every_hook_of_a_callback_does_nothing(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_hooks_of_stages_do_not_hide_hooks_of_keras() -> None:
     assert not [name for name in own if hasattr(keras.callbacks.Callback, name)]
 
 
-# --- Position --------------------------------------------------------------------------------------------------------
+# --- Position -------------------------------------------------------------------------------------
 
 
 def seen(made: Fit, model: Any, epochs: int) -> list[tuple[int, int, int]]:
@@ -206,7 +206,7 @@ def test_position_tells_the_batches_which_epoch_is_next() -> None:
     assert made.position.steps_done == 25
 
 
-# --- History --------------------------------------------------------------------------------------------------------
+# --- History --------------------------------------------------------------------------------------
 
 
 def test_history_has_a_row_an_epoch_with_every_metric(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_history_has_the_learning_rate_of_a_schedule(tmp_path: Path) -> None:
     assert [row["learning_rate"] for row in run.history] == [0.5, 0.25]
 
 
-# --- Checkpoints -----------------------------------------------------------------------------------------------------
+# --- Checkpoints ----------------------------------------------------------------------------------
 
 
 def test_checkpoints_hold_position_history_and_the_state_of_callbacks(tmp_path: Path) -> None:
@@ -267,7 +267,20 @@ def test_an_epoch_without_the_monitored_metric_is_kept_as_a_last_one_only(tmp_pa
     assert folder.best() is None
 
 
-# --- Averages --------------------------------------------------------------------------------------------------------
+def test_an_epoch_whose_loss_is_not_finite_does_not_push_out_a_good_one(tmp_path: Path) -> None:
+    def spoil(model: Any) -> None:
+        model.trainable_variables[0].assign(model.trainable_variables[0] * math.nan)
+
+    made = fit()
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    history = History(Run(tmp_path), made.position)
+    saves = Checkpoints(folder, "val_loss", history, lambda: [])
+    made.run(small_model(), epochs=9, validate=True, before=[AtBatch(7, spoil)], callbacks=[history, saves])
+    assert [entry["step"] for entry in folder.index] == [5]
+    assert all(np.isfinite(value).all() for value in folder.load(folder.index[0]).variables.values())
+
+
+# --- Averages -------------------------------------------------------------------------------------
 
 
 def averages(model: Any) -> list[np.ndarray]:
@@ -321,7 +334,7 @@ def test_averages_work_below_a_loss_scale() -> None:
     assert tested == [True] * 3
 
 
-# --- Stopping --------------------------------------------------------------------------------------------------------
+# --- Stopping -------------------------------------------------------------------------------------
 
 
 def test_all_epochs_done_is_the_reason_when_nothing_stops() -> None:
@@ -330,10 +343,12 @@ def test_all_epochs_done_is_the_reason_when_nothing_stops() -> None:
     assert made.stopping.reason is StopReason.EPOCHS
 
 
-def test_max_steps_is_the_reason_when_it_cuts_training() -> None:
-    made = fit(stop=7)
-    made.run(small_model(), epochs=2)
+def test_max_steps_is_the_reason_when_it_cuts_training(tmp_path: Path) -> None:
+    made, run = fit(stop=7), Run(tmp_path)
+    made.run(small_model(), epochs=2, validate=True, callbacks=[History(run, made.position)])
     assert made.stopping.reason is StopReason.MAX_STEPS
+    assert [row["step"] for row in run.history] == [5, 7]
+    assert all("val_loss" in row for row in run.history)
 
 
 def test_max_steps_is_not_the_reason_when_the_epochs_end_sooner() -> None:

@@ -74,7 +74,7 @@ def trained() -> Trained:
     return Trained(model, saved, values(model))
 
 
-# --- round trip ---------------------------------------------------------------------------------------------------
+# --- round trip -----------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_holds_weights_optimizer_metrics_and_random_state(trained: Trained) -> None:
@@ -172,12 +172,12 @@ def test_weights_of_other_precisions_come_back(dtype: str, tmp_path: Path) -> No
         assert np.array_equal(keras.ops.convert_to_numpy(variable), weight)
 
 
-# --- what does not fit ------------------------------------------------------------------------------------------
+# --- what does not fit ----------------------------------------------------------------------------
 
 
 def test_a_variable_of_another_shape_is_named_with_both_shapes_and_nothing_is_changed(trained: Trained) -> None:
     trained.saved.restore(trained.model)
-    name = "trainable/0000/" + trained.model.trainable_variables[0].path.replace("/", ".")
+    name = next(name for name in trained.saved.variables if name.startswith("trainable/0000/"))
     changed = {other: value + 1 for other, value in trained.saved.variables.items()}
     wrong = dataclasses.replace(trained.saved, variables=changed | {name: np.zeros((3, 9), np.float32)})
     with pytest.raises(RunError) as caught:
@@ -217,7 +217,7 @@ def test_the_optimizers_state_is_not_lost_when_the_model_has_never_trained() -> 
         ]
 
 
-# --- damage --------------------------------------------------------------------------------------------------------
+# --- damage ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def test_a_save_that_fails_keeps_the_old_file(
     assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
 
 
-# --- which to keep --------------------------------------------------------------------------------------------------
+# --- which to keep --------------------------------------------------------------------------------
 
 
 def checkpoint(step: int) -> Checkpoint:

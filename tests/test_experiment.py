@@ -49,7 +49,7 @@ def define(name: str = "Made", base: Any = lab.Experiment, /, *, abstract: Any =
     return type(name, (base,), members, abstract=abstract)
 
 
-# --- hooks --------------------------------------------------------------------------------------------------
+# --- hooks ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hook", sorted(HOOKS))
@@ -131,7 +131,7 @@ def test_abstract_is_not_inherited() -> None:
         define("Child", Base)
 
 
-# --- settings ---------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 def test_settings_are_taken_from_the_type_parameter() -> None:
@@ -221,7 +221,7 @@ def test_a_setting_called_self_is_only_unknown() -> None:
         define("Plain", Plain)(**{"self": 1})
 
 
-# --- names and presets --------------------------------------------------------------------------------------------
+# --- names and presets ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_wrong_value_in_a_preset_is_said() -> None:
         made(preset="bad")
 
 
-# --- defaults -----------------------------------------------------------------------------------------------------
+# --- defaults -------------------------------------------------------------------------------------
 
 
 def test_predict_is_optional_and_says_so(tmp_path: Path) -> None:
@@ -300,20 +300,17 @@ def test_there_are_no_callbacks_and_no_sweep_by_default(tmp_path: Path) -> None:
     assert report.items == []
 
 
-def test_fit_hands_batches_and_options_to_keras() -> None:
-    class Model:
-        heard: dict[str, Any] = {}
+def test_fit_trains_on_the_batches_validates_and_hands_options_to_keras() -> None:
+    import keras
+    import numpy as np
 
-        def fit(self, x: Any, **options: Any) -> None:
-            self.heard = {"x": x, **options}
+    def batches(name: str, count: int) -> lab.Batches:
+        return lab.Batches(lab.Split(name, np.ones((count, 3), np.float32), np.ones((count, 1), np.float32)), 4)
 
-    class Feeds:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def feed(self) -> str:
-            return f"feed of {self.name}"
-
-    model = Model()
-    Plain().fit(model, Feeds("train"), Feeds("validation"), epochs=3, verbose=0)  # type: ignore[arg-type]
-    assert model.heard == {"x": "feed of train", "validation_data": "feed of validation", "epochs": 3, "verbose": 0}
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    heard: list[list[str]] = []
+    notes = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: heard.append(sorted(logs)))
+    Plain().fit(model, batches("train", 10), batches("validation", 5), epochs=2, verbose=0, callbacks=[notes])
+    assert int(model.optimizer.iterations.numpy()) == 6
+    assert heard == [["loss", "val_loss"]] * 2

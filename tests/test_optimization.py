@@ -98,7 +98,7 @@ def test_what_a_configuration_does_not_say_stays_too() -> None:
     assert bias.numpy().tolist() == [1.0, 1.0]
 
 
-# --- schedules -------------------------------------------------------------------------------------------------------
+# --- schedules ------------------------------------------------------------------------------------
 
 
 def cosine(step: int, *, peak: float, warmup: int, total: int, end: float) -> float:
@@ -187,7 +187,7 @@ def test_a_learning_rate_replaces_the_experiments_own_schedule() -> None:
     assert rates(both, [0]) == pytest.approx([0.25])
 
 
-# --- refusals and loss scaling ----------------------------------------------------------------------------------------
+# --- refusals and loss scaling --------------------------------------------------------------------
 
 
 def test_an_optimizer_that_has_trained_is_refused() -> None:

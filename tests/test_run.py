@@ -73,7 +73,7 @@ def elsewhere(run: Run, *, status: str = "running") -> Iterator[subprocess.Popen
             process.kill()
 
 
-# --- making ---------------------------------------------------------------------------------------------------
+# --- making ---------------------------------------------------------------------------------------
 
 
 def test_a_run_is_named_by_experiment_time_and_chance() -> None:
@@ -146,7 +146,7 @@ def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path) -> None:
         Run.create("toy", tmp_path / "locked" / "run")
 
 
-# --- finding --------------------------------------------------------------------------------------------------
+# --- finding --------------------------------------------------------------------------------------
 
 
 def test_latest_is_a_relative_link_that_moves() -> None:
@@ -214,7 +214,7 @@ def test_the_folder_of_runs_is_here_unless_the_environment_says_another(monkeypa
     assert runs_folder() == Path("/else/where")
 
 
-# --- status and lock --------------------------------------------------------------------------------------------
+# --- status and lock ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.INTERRUPTED])
@@ -279,7 +279,7 @@ def test_unlocking_twice_is_harmless() -> None:
     Run(run.path).lock()
 
 
-# --- records --------------------------------------------------------------------------------------------------------
+# --- records --------------------------------------------------------------------------------------
 
 
 def test_settings_come_back() -> None:
@@ -378,7 +378,7 @@ def test_a_notebook_shows_a_run_without_report_escaped(tmp_path: Path) -> None:
     assert "no report" in run._repr_html_()
 
 
-# --- data and model -----------------------------------------------------------------------------------------------
+# --- data and model -------------------------------------------------------------------------------
 
 
 def test_a_run_without_data_says_what_to_expect() -> None:
@@ -492,7 +492,7 @@ def test_a_released_model_is_read_again(trained: Any) -> None:
     assert np.array_equal(run.model.get_weights()[0], trained.get_weights()[0])
 
 
-# --- evaluate ---------------------------------------------------------------------------------------------------------
+# --- evaluate -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,22 +1,18 @@
-"""The order of examples, and the feeding of a model without Python in the step.
-
-With DESIGN's layers, this is the one file outside `lab/layers/` that knows TensorFlow.
-"""
+"""The order of examples, the same on every backend."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lab.data.arrays import Split, map_arrays
+from lab.data.arrays import Split
 from lab.errors import UsageError
 
 Indices = npt.NDArray[np.int64]
-_TF_PREFETCH = 8  # batches that wait ready; a batch of 256 digits is 0.8 MB
 
 
 class Batches:
@@ -62,6 +58,7 @@ class Batches:
         if limit is not None:
             self.steps_per_epoch = min(limit, self.steps_per_epoch)
         self.stop = stop
+        self.block = 0  # steps whose indices `feed` gives at once; 0: it gives the examples (lab.data.feed.fused)
         self._epoch, self._step = 0, 0
 
     def order(self, epoch: int) -> Indices:
@@ -89,89 +86,25 @@ class Batches:
         for start in range(step * self.batch_size, self.steps(epoch) * self.batch_size, self.batch_size):
             yield self.split.take(order[start : start + self.batch_size]).parts()
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch, and the step in it, that `seek` named last."""
+        return self._epoch, self._step
+
     def seek(self, epoch: int, step: int = 0) -> None:
         """Says which epoch, and which step in it, `feed()` goes on with."""
         self._epoch, self._step = epoch, step
 
+    def remaining(self) -> Indices:
+        """Returns the indices from where `seek` said to the end of that epoch."""
+        end = self.steps(self._epoch) * self.batch_size
+        return self.order(self._epoch)[self._step * self.batch_size : end]
+
     def feed(self) -> Any:
         """Returns what to give to `Model.fit`, `evaluate` or `predict` as `x`, on whichever backend.
 
-        It gives one epoch each time it is iterated over: the one that `seek` named last. It is a
-        Keras data adapter, which `keras.Model.fit` takes as it is; on TensorFlow the examples are
-        gathered in C++ from arrays that the graph holds.
+        It gives one epoch each time it is iterated over: the one that `seek` named last.
         """
-        return _adapter(self)
+        from lab.data.feed import adapter
 
-    def _tf_dataset(self) -> Any:
-        import tensorflow as tf
-
-        held: dict[int, Any] = {}  # an autoencoder's inputs are its targets: held, and gathered, once
-
-        def hold(array: Any) -> Any:
-            if id(array) not in held:
-                held[id(array)] = tf.constant(array)
-            return held[id(array)]
-
-        parts = tuple(map_arrays(hold, part) for part in self.split.parts())
-
-        def remaining() -> Indices:
-            return self.order(self._epoch)[self._step * self.batch_size : self.steps(self._epoch) * self.batch_size]
-
-        def epoch_of_indices(_: Any) -> Any:
-            order = tf.numpy_function(remaining, [], tf.int64, stateful=True)
-            order.set_shape([None])
-            return tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
-
-        def gather(indices: Any) -> Any:
-            taken: dict[int, Any] = {}
-
-            def take(tensor: Any) -> Any:
-                if id(tensor) not in taken:
-                    taken[id(tensor)] = tf.gather(tensor, indices)
-                return taken[id(tensor)]
-
-            return tuple(map_arrays(take, part) for part in parts)
-
-        options = tf.data.Options()
-        options.autotune.enabled = False  # its threads would take a core from the step
-        options.threading.private_threadpool_size = 1
-        dataset = tf.data.Dataset.range(1).flat_map(epoch_of_indices)
-        return dataset.map(gather, num_parallel_calls=1).prefetch(_TF_PREFETCH).with_options(options)
-
-
-def _adapter(batches: Batches) -> Any:
-    """Wraps batches as a Keras data adapter, the extension point that `get_data_adapter` lets through."""
-    import keras
-    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
-
-    class BatchesAdapter(DataAdapter):  # type: ignore[misc]  # Keras has no types
-        def get_numpy_iterator(self) -> Iterator[tuple[Any, ...]]:
-            return batches.epoch(batches._epoch, batches._step)
-
-        get_jax_iterator = get_numpy_iterator
-
-        def get_tf_dataset(self) -> Any:
-            return batches._tf_dataset()
-
-        def get_torch_dataloader(self) -> Any:
-            to_tensor: Callable[[Any], Any] = keras.ops.convert_to_tensor
-            return (tuple(map_arrays(to_tensor, part) for part in batch) for batch in self.get_numpy_iterator())
-
-        @property
-        def num_batches(self) -> int:
-            return batches.steps_per_epoch
-
-        @property
-        def batch_size(self) -> int:
-            return batches.batch_size
-
-        @property
-        def has_partial_batch(self) -> bool:
-            return self.partial_batch_size is not None
-
-        @property
-        def partial_batch_size(self) -> int | None:
-            last = min(len(batches.split), batches.steps_per_epoch * batches.batch_size) % batches.batch_size
-            return last or None
-
-    return BatchesAdapter()
+        return adapter(self)

@@ -1,0 +1,203 @@
+"""Feeding a model from memory, without Python in the step.
+
+Keras's `fit` takes a data adapter as it is, on every backend. On TensorFlow there are two ways. In
+general the batches are gathered in C++ by `tf.data`. Where the model's own `train_step` is Keras's
+and XLA compiles it, `fused` goes further: the arrays stay inside one compiled program, which takes
+the indices of many batches, and gathers and trains in a loop. Both see the same batches in the same
+order; this is the one file outside `lab/layers/` that knows TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.data.arrays import leaves, map_arrays
+from lab.data.batches import Batches
+
+if TYPE_CHECKING:
+    import keras
+
+_PREFETCH = 8  # batches that wait ready; a batch of 256 digits is 0.8 MB
+
+
+def adapter(batches: Batches) -> Any:
+    """Returns batches as a Keras data adapter, the extension point that `get_data_adapter` lets through."""
+    import keras
+    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+    class BatchesAdapter(DataAdapter):  # type: ignore[misc]  # Keras has no types
+        def get_numpy_iterator(self) -> Iterator[tuple[Any, ...]]:
+            return batches.epoch(*batches.position)
+
+        get_jax_iterator = get_numpy_iterator
+
+        def get_tf_dataset(self) -> Any:
+            return _index_blocks(batches) if batches.block else _gathered(batches)
+
+        def get_torch_dataloader(self) -> Any:
+            to_tensor: Callable[[Any], Any] = keras.ops.convert_to_tensor
+            return (tuple(map_arrays(to_tensor, part) for part in batch) for batch in self.get_numpy_iterator())
+
+        @property
+        def num_batches(self) -> int:
+            return batches.steps_per_epoch
+
+        @property
+        def batch_size(self) -> int:
+            return batches.batch_size
+
+        @property
+        def has_partial_batch(self) -> bool:
+            return self.partial_batch_size is not None
+
+        @property
+        def partial_batch_size(self) -> int | None:
+            last = min(len(batches.split), batches.steps_per_epoch * batches.batch_size) % batches.batch_size
+            return last or None
+
+    return BatchesAdapter()
+
+
+def _options(tf: Any) -> Any:
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its threads would take a core from the step
+    options.threading.private_threadpool_size = 1
+    return options
+
+
+def _hold(batches: Batches) -> tuple[Any, ...]:
+    """The split's parts as tensors; an array that stands in two places is held once."""
+    import tensorflow as tf
+
+    held: dict[int, Any] = {}
+
+    def hold(array: Any) -> Any:
+        if id(array) not in held:
+            held[id(array)] = tf.constant(array)
+        return held[id(array)]
+
+    return tuple(map_arrays(hold, part) for part in batches.split.parts())
+
+
+def _gather(parts: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
+    """One batch; a tensor that stands in two places, as an autoencoder's, is gathered once."""
+    import tensorflow as tf
+
+    taken: dict[int, Any] = {}
+
+    def take(tensor: Any) -> Any:
+        if id(tensor) not in taken:
+            taken[id(tensor)] = tf.gather(tensor, indices)
+        return taken[id(tensor)]
+
+    return tuple(map_arrays(take, part) for part in parts)
+
+
+def _indices(batches: Batches, size: int) -> Any:
+    """A dataset of an epoch's indices, `size` at a time; the epoch is looked up when it is iterated over."""
+    import tensorflow as tf
+
+    def of_an_epoch(_: Any) -> Any:
+        order = tf.numpy_function(lambda: batches.remaining().astype(np.int32), [], tf.int32, stateful=True)
+        order.set_shape([None])
+        return tf.data.Dataset.from_tensor_slices(order).batch(size)
+
+    return tf.data.Dataset.range(1).flat_map(of_an_epoch)
+
+
+def _gathered(batches: Batches) -> Any:
+    import tensorflow as tf
+
+    parts = _hold(batches)
+    dataset = _indices(batches, batches.batch_size).map(lambda chosen: _gather(parts, chosen), num_parallel_calls=1)
+    return dataset.prefetch(_PREFETCH).with_options(_options(tf))
+
+
+def _index_blocks(batches: Batches) -> Any:
+    import tensorflow as tf
+
+    return _indices(batches, batches.block * batches.batch_size).prefetch(1).with_options(_options(tf))
+
+
+@contextlib.contextmanager
+def fused(model: keras.Model, train: Batches, validation: Batches) -> Iterator[None]:
+    """Trains and validates in fused loops for the length of a block, where the model allows it.
+
+    Inside, `train.feed()` and `validation.feed()` give blocks of indices, and the model's train and
+    test functions take those. A model that does something of its own at each step, an eager one, one
+    without XLA and one on another backend is left as it is.
+
+    Args:
+        model: compiled; `steps_per_execution` says how many batches a call of the program takes.
+        train: the training batches.
+        validation: the validation batches.
+    """
+    if not _can_fuse(model, train, validation):
+        yield
+        return
+    steps = int(model.steps_per_execution)
+    before = model.train_function, model.test_function
+    model.train_function = _function(model, model.train_step, train, steps)
+    model.test_function = _function(model, model.test_step, validation, steps)
+    train.block = validation.block = steps
+    try:
+        yield
+    finally:
+        model.train_function, model.test_function = before
+        train.block = validation.block = 0
+
+
+def _can_fuse(model: keras.Model, train: Batches, validation: Batches) -> bool:
+    import keras
+
+    if keras.backend.backend() != "tensorflow" or model.run_eagerly or not model.jit_compile:
+        return False
+    if getattr(model, "distribute_strategy", None) is not None and model.distribute_strategy.num_replicas_in_sync > 1:
+        return False
+    own = ("train_step", "test_step", "compute_metrics", "get_metrics_result")
+    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in own):
+        return False
+    arrays = [array for batches in (train, validation) for part in batches.split.parts() for array in leaves(part)]
+    return all(array.dtype.kind in "fiub" for array in arrays)
+
+
+def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, steps: int) -> Callable[[Any], Any]:
+    """Returns a function of an iterator over index blocks: trains on the next block, returns the metrics.
+
+    Whole batches go through one program, whose loop takes as many of them as there are; the smaller
+    last batch of an epoch has a program of its own.
+    """
+    import tensorflow as tf
+
+    parts, size = _hold(batches), batches.batch_size
+
+    def whole_batches(block: Any, count: Any) -> Any:
+        def body(place: Any) -> tuple[Any]:
+            step(_gather(parts, block[place]))
+            return (place + 1,)
+
+        tf.while_loop(lambda place: place < count, body, [tf.constant(0)])
+        return model.get_metrics_result()
+
+    def last_batch(chosen: Any) -> Any:
+        step(_gather(parts, chosen))
+        return model.get_metrics_result()
+
+    loop, single = (tf.function(program, jit_compile=True) for program in (whole_batches, last_batch))
+
+    def run(iterator: Any) -> Any:
+        chosen = next(iterator)
+        whole, rest = divmod(int(chosen.shape[0]), size)
+        metrics = None
+        if whole:
+            block = tf.pad(tf.reshape(chosen[: whole * size], (whole, size)), [[0, steps - whole], [0, 0]])
+            metrics = loop(block, tf.constant(whole))
+        if rest:
+            metrics = single(chosen[whole * size :])
+        return metrics
+
+    return run
