@@ -64,7 +64,7 @@ class Autoencoder(lab.Experiment[Settings]):
     key_metric = "test_bce"
     sweep = ("latent_dim", (2, 4, 8, 16, 32, 64, 128))
     trainer = {
-        "epochs": 36,
+        "epochs": 32,
         "batch_size": 256,
         "learning_rate_schedule": "cosine",
         "warmup_steps": 200,

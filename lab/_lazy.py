@@ -38,9 +38,12 @@ def load(module: types.ModuleType) -> None:
     object.__setattr__(module, "__class__", types.ModuleType)
     if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
+    sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
+        module.__dict__.pop("__path__", None)
+        module.__class__ = _LazyModule  # so that whoever holds it is told again
         sys.modules.pop(module.__name__, None)  # so that the next import says the reason again
         raise
 

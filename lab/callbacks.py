@@ -219,6 +219,8 @@ class Stopping(Callback):
             self._stop(StopReason.SIGNAL)
         elif self.max_seconds is not None and self._seconds() >= self.max_seconds:
             self._stop(StopReason.MAX_TIME)
+        elif self.position.batches.stop is not None and self.position.steps_done >= self.position.batches.stop:
+            self._stop(StopReason.MAX_STEPS)
 
     def _seconds(self) -> float:
         return 0.0 if self._began is None else time.monotonic() - self._began
@@ -232,7 +234,7 @@ class Stopping(Callback):
             elif self.model.stop_training:
                 self.reason = StopReason.CALLBACK
             else:
-                self.reason = StopReason.MAX_STEPS if self.position.batches.stop is not None else StopReason.EPOCHS
+                self.reason = StopReason.EPOCHS
 
     def _stop(self, reason: StopReason) -> None:
         self.reason = self.reason or reason

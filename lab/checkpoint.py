@@ -10,10 +10,12 @@ import dataclasses
 import io
 import json
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 
 from lab.data import Array
@@ -23,6 +25,7 @@ from lab.files import atomic, read_json, write_json
 if TYPE_CHECKING:
     import keras
 
+_COUNT = re.compile(r"_[0-9]+(?=[_/]|$)")  # Keras counts the layers of a process: dense, dense_1, ...
 _META = "meta"
 FORMAT = 1
 
@@ -63,9 +66,15 @@ class Checkpoint:
         Raises:
             RunError: the model has other variables; the first difference is named.
         """
+        if optimizer and model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         wanted = _variables(model)
         if not optimizer:
             wanted = {name: v for name, v in wanted.items() if name.startswith(("trainable/", "state/"))}
+        kinds = ("trainable/", "state/", "optimizer/") if optimizer else ("trainable/", "state/")
+        for name in self.variables:
+            if name.startswith(kinds) and name not in wanted:
+                raise RunError(f"checkpoint of step {self.step}: the model has no variable {name}")
         for name, variable in wanted.items():
             if name not in self.variables:
                 raise RunError(f"checkpoint of step {self.step}: expected a variable {name}, there is none")
@@ -85,9 +94,14 @@ class Checkpoint:
         """
         meta: dict[str, Any] = {"format": FORMAT, "epoch": self.epoch, "step": self.step}
         meta |= {"callbacks": self.callbacks, "history": self.history}
+        meta["dtypes"] = {name: value.dtype.name for name, value in self.variables.items()}
+        stored = {  # NumPy's format has no name for bfloat16: its bits are stored, and its name beside them
+            name: value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
+            for name, value in self.variables.items()
+        }
         text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         with atomic(path) as file:
-            np.savez(file, allow_pickle=False, **{_META: text}, **self.variables)
+            np.savez(file, allow_pickle=False, **{_META: text}, **stored)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -103,8 +117,11 @@ class Checkpoint:
             meta = json.loads(values.pop(_META).tobytes())
             if meta["format"] != FORMAT:
                 raise RunError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
+            if meta["dtypes"].keys() != values.keys():
+                raise ValueError("parts are missing")
+            values = {name: value.view(np.dtype(meta["dtypes"][name])) for name, value in values.items()}
             return cls(meta["epoch"], meta["step"], values, meta["callbacks"], meta["history"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: expected a checkpoint, {type(error).__name__}: {error}") from None
 
 
@@ -117,7 +134,7 @@ def _variables(model: keras.Model) -> dict[str, Any]:
         "metrics": model.metrics_variables,
     }
     return {
-        f"{kind}/{place:04d}/{variable.path.replace('/', '.')}": variable
+        f"{kind}/{place:04d}/{_COUNT.sub('', variable.path).replace('/', '.')}": variable
         for kind, variables in kinds.items()
         for place, variable in enumerate(variables)
     }

@@ -62,7 +62,7 @@ class Experiment(abc.ABC, Generic[S]):
 
     settings: S
 
-    def __init__(self, *, preset: str | None = None, **settings: Any) -> None:
+    def __init__(self, /, *, preset: str | None = None, **settings: Any) -> None:
         if preset is not None and preset not in self.presets:
             raise SettingsError([unknown(preset, self.presets).replace("no such setting", "no such preset")])
         chosen = dict(self.presets[preset]) if preset is not None else {}
@@ -74,7 +74,7 @@ class Experiment(abc.ABC, Generic[S]):
 
     def __init_subclass__(cls, *, abstract: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in vars(cls).get("__orig_bases__", ()):
             origin, args = get_origin(base), get_args(base)
             if inspect.isclass(origin) and issubclass(origin, Experiment) and inspect.isclass(args[0]):
                 cls.Settings = args[0]  # type: ignore[assignment]

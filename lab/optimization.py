@@ -54,14 +54,21 @@ def configure(model: keras.Model, settings: OptimizationSettings, total_steps: i
     except (ValueError, TypeError) as error:
         raise ModelError(f"optimizer {type(inner).__name__}: {str(error).splitlines()[0]}") from None
     scaled = isinstance(outer, keras.optimizers.LossScaleOptimizer)
-    model.optimizer = keras.optimizers.LossScaleOptimizer(fresh) if scaled else fresh
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(inner, name):
+            setattr(fresh, name, getattr(inner, name))
+    if scaled:
+        config = outer.get_config()
+        config["inner_optimizer"] = fresh
+        fresh = keras.optimizers.LossScaleOptimizer(**config)
+    model.optimizer = fresh
 
 
 def _changes(optimizer: Any, settings: OptimizationSettings, total_steps: int) -> dict[str, Any]:
     """The entries of the optimizer's configuration that the settings change."""
     names = ("learning_rate", "clipnorm", "global_clipnorm", "clipvalue", "gradient_accumulation_steps", "use_ema")
     changes = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    if settings.use_ema:
+    if settings.use_ema or "ema_momentum" in settings.given():
         changes["ema_momentum"] = settings.ema_momentum
     if settings.learning_rate_schedule is not None:
         changes["learning_rate"] = _schedule(optimizer, settings, total_steps)

@@ -121,7 +121,7 @@ def history(rows: Sequence[Mapping[str, float]], metric: str = "loss") -> Figure
     settled = [value for _, ys in lines.values() for value in ys[len(ys) // 10 :]]
     if len(rows) > 10 and settled and max(values) > 1.5 * max(settled):  # the first steps would flatten the rest
         axes = figure.axes[0]
-        spread = max(settled) - min(settled)
+        spread = max(settled) - min(settled) or abs(max(settled)) or 1.0
         axes.set_ylim(min(settled) - 0.05 * spread, max(settled) + 0.25 * spread)
     return figure
 
@@ -182,7 +182,7 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], *, x: str,
             values,
             width,
             label=label,
-            color=COLOURS[place],
+            color=COLOURS[place % len(COLOURS)],
             edgecolor="white",
             hatch=hatch,
         )

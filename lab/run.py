@@ -12,6 +12,7 @@ import io
 import os
 import secrets
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ class Status(enum.StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+
+
+_STATUSES = {str(status): status for status in Status}
 
 
 class Run:
@@ -145,7 +149,7 @@ class Run:
     @property
     def status(self) -> Status:
         """Where the run stands; one that says `running` while no process holds it was interrupted."""
-        said = Status(self.status_record().get("status", Status.INTERRUPTED))
+        said = _STATUSES.get(self.status_record().get("status", ""), Status.INTERRUPTED)
         if said is not Status.RUNNING or self._lock is not None:
             return said
         try:
@@ -309,7 +313,7 @@ class Run:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
                 return keras.saving.load_model(path)
-        except (ValueError, TypeError, OSError, KeyError) as error:
+        except (ValueError, TypeError, OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(f"{path}: expected a model that Keras can read, {reason}") from None
 

@@ -6,6 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pydantic
@@ -14,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from lab.errors import SettingsError, nearest
 
 _WORDS = {"str": "text", "float": "number", "int": "whole number", "Path": "path"}
+_NONE = ("none", "null", "")  # what text says for None, where a field may be None
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -73,7 +75,7 @@ class Settings(pydantic.BaseModel):
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except pydantic.ValidationError as error:
@@ -95,7 +97,11 @@ class Settings(pydantic.BaseModel):
 
     def json_values(self) -> dict[str, Any]:
         """Returns all values as JSON has them (a tuple is a list, a path is a text)."""
-        return self.model_dump(mode="json")
+        values = self.model_dump(mode="json")
+        for name, value in values.items():
+            if isinstance(getattr(self, name), Path) and value.strip().lower() in _NONE:
+                values[name] = f"./{value}"  # a file that is called none
+        return values
 
 
 class Knob(typing.NamedTuple):
@@ -126,7 +132,7 @@ def show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (tuple, list)):
         return ",".join(show(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return float.__repr__(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
@@ -140,8 +146,12 @@ def _from_text(value: Any, annotation: Any) -> Any:
     """Turns text into what only text cannot be: None, and the parts of a tuple."""
     members = _members(annotation)
     if isinstance(value, str):
-        if value.strip().lower() in ("none", "null", "") and type(None) in members:
+        if value.strip().lower() in _NONE and type(None) in members:
             return None
+        for member in members:
+            for choice in get_args(member) if get_origin(member) is Literal else ():
+                if not isinstance(choice, str) and show(choice) == value.strip().lower():
+                    return choice
         if str not in members and any(get_origin(member) is tuple for member in members):
             return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -199,6 +209,8 @@ def _wrong_value(settings: type[Settings], name: str, fault: Any) -> str:
         expected = message
     elif fault["type"] in ("string_pattern_mismatch", "too_short", "string_too_short"):
         expected = f"{expected} ({message[0].lower()}{message[1:]})"
+    if fault["type"] == "missing":
+        return f"{name}: expected {expected}; it has no default"
     given = fault["input"]
     item = f" (item {fault['loc'][1] + 1})" if len(fault["loc"]) > 1 and isinstance(fault["loc"][1], int) else ""
     default = "" if info.default is PydanticUndefined else f"; the default is {show(info.default)}"
@@ -206,7 +218,10 @@ def _wrong_value(settings: type[Settings], name: str, fault: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = show(value) if isinstance(value, (str, int, float, tuple, list, type(None))) else repr(value)
+    try:
+        text = show(value) if isinstance(value, (str, int, float, tuple, list, type(None))) else repr(value)
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, a list too deep
+        text = f"<{type(value).__name__}>"
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -215,4 +230,4 @@ def unknown(name: str, known: Iterable[str]) -> str:
     """Says that a setting does not exist, with the nearest that does, or the list."""
     known = list(known)
     hint = nearest(name, known) or (f"; there are {', '.join(known)}" if known else "; there are none")
-    return f"{name}: no such setting{hint}"
+    return f"{_short(name)}: no such setting{hint}"

@@ -17,7 +17,7 @@ from lab.errors import LabError, ModelError, RunError, SettingsError, StopReques
 from lab.experiment import Experiment
 from lab.optimization import OptimizationSettings, configure
 from lab.run import Run, Status
-from lab.settings import Seconds, field
+from lab.settings import Seconds, field, show
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +73,15 @@ class Trainer(OptimizationSettings):
         values = {**experiment.trainer_values, **self.given()}
         if values.get("fast_dev_run"):
             values |= {"epochs": 1, "limit_batches": 1, "patience": None, "warmup_steps": 0}
-        return Trainer(**values)
+        resolved = Trainer(**values)
+        if resolved.learning_rate_schedule is None and (resolved.warmup_steps or resolved.final_learning_rate):
+            raise SettingsError(
+                [
+                    f"warmup_steps={resolved.warmup_steps}, final_learning_rate={show(resolved.final_learning_rate)}: "
+                    "expected a learning_rate_schedule with them, such as cosine"
+                ]
+            )
+        return resolved
 
     def run(
         self,

@@ -497,11 +497,19 @@ def test_another_callback_that_stops_is_the_reason() -> None:
     assert made.position.steps_done == 3
 
 
-def test_the_first_reason_is_kept() -> None:
+def test_a_signal_is_the_reason_where_time_is_up_as_well() -> None:
+    made = fit(max_seconds=0.0)
+    made.run(small_model(), epochs=9, before=[AtBatch(1, lambda model: os.kill(os.getpid(), signal.SIGTERM))])
+    assert made.stopping.reason is StopReason.SIGNAL
+
+
+def test_the_first_reason_is_kept_when_another_callback_lets_training_go_on() -> None:
     def spoil(model: Any) -> None:
         model.trainable_variables[0].assign(model.trainable_variables[0] * math.nan)
-        os.kill(os.getpid(), signal.SIGTERM)
 
-    made = fit(max_seconds=0.0)
-    made.run(small_model(), epochs=9, before=[AtBatch(1, spoil)])
+    made = fit()
+    send = AtBatch(1, lambda model: os.kill(os.getpid(), signal.SIGTERM))
+    go_on = [AtBatch(batch, lambda model: setattr(model, "stop_training", False)) for batch in (1, 2, 3)]
+    made.run(small_model(), before=[send, AtBatch(3, spoil)], callbacks=go_on)
+    assert made.stopping.at_step == 4
     assert made.stopping.reason is StopReason.SIGNAL

@@ -6,6 +6,7 @@ import re
 
 from lab.report.core import Answer, Metric, Picture, Report, Section, Table, Text, number, numeric_columns, spans
 
+_BEGINS = re.compile(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
 
 
@@ -13,7 +14,7 @@ def to_markdown(report: Report) -> str:
     """Writes a report as Markdown; whatever would be markup in its texts is escaped."""
     parts = [f"# {_escape(report.title)}"]
     if report.subtitle:
-        parts.append(_escape(report.subtitle))
+        parts.append(_block(_escape(report.subtitle)))
     metrics: list[tuple[str, ...]] = []
     for item in [*report.items, None]:
         if isinstance(item, Metric):
@@ -25,14 +26,14 @@ def to_markdown(report: Report) -> str:
         if isinstance(item, Section):
             parts.append(f"## {_escape(item.title)}")
         elif isinstance(item, Text):
-            parts.append(_words(item.text))
+            parts.append(_block(_words(item.text)))
         elif isinstance(item, Answer):
-            parts.append(f"> **{_escape(item.question)}**\n>\n> {_words(item.text)}")
+            parts.append(f"> **{_escape(item.question)}**\n>\n> {_block(_words(item.text))}")
         elif isinstance(item, Table):
-            caption = f"{_escape(item.caption)}\n\n" if item.caption else ""
+            caption = f"{_block(_escape(item.caption))}\n\n" if item.caption else ""
             parts.append(caption + _table(item))
         elif isinstance(item, Picture):
-            parts.append(f"![{_escape(item.caption)}]({item.file})\n\n{_escape(item.caption)}".strip())
+            parts.append(f"![{_escape(item.caption)}]({item.file})\n\n{_block(_escape(item.caption))}".strip())
     return "\n\n".join(parts) + "\n"
 
 
@@ -44,8 +45,17 @@ def _table(table: Table) -> str:
 
 def _words(text: str) -> str:
     """Escapes a text but for its code between backticks."""
-    return "".join(f"`{part}`" if is_code else _escape(part) for is_code, part in spans(" ".join(text.split())))
+    return "".join(
+        f"`{part}`" if is_code else _escape(part, ends=True) for is_code, part in spans(" ".join(text.split()))
+    )
 
 
-def _escape(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))
+def _block(escaped: str) -> str:
+    """Escapes what would begin a list, a rule or a heading where a paragraph begins: `- `, `---`, `1. `."""
+    return _BEGINS.sub(r"\1\\\2", escaped, count=1)
+
+
+def _escape(text: str, *, ends: bool = False) -> str:
+    """Escapes markup and folds white space; with `ends`, that at the ends is kept as one space."""
+    folded = re.sub(r"\s+", " ", text)
+    return _SPECIAL.sub(r"\\\1", folded if ends else folded.strip())

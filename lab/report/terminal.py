@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from rich import box
 from rich.console import Console
 from rich.panel import Panel
@@ -69,5 +71,10 @@ def _words(text: str) -> RichText:
 
 def _plain(text: str, style: str = "") -> RichText:
     """Text without markup; control characters, which could drive a terminal, are shown as `\\ufffd`."""
-    safe = "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
-    return RichText(safe, style=style)
+    return RichText("".join(map(_safe, text)), style=style)
+
+
+def _safe(char: str) -> str:
+    if unicodedata.category(char) == "Zs":  # a space of any width; Python calls only one of them printable
+        return " "
+    return char if char.isprintable() or char == "\n" else "\ufffd"
