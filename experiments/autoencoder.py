@@ -23,10 +23,10 @@ import numpy as np
 
 import lab
 from lab import plots
-from lab.baselines import Pca
+from lab.baselines import Pca, in_the_plane
 from lab.data import Array, mnist
 from lab.data.images import distort, read_grey, resize, write_grey
-from lab.scores import binary_crossentropy, squared_error
+from lab.scores import binary_crossentropy, extremes, squared_error
 
 SIDE = mnist.SIDE
 PIXELS = SIDE * SIDE
@@ -142,14 +142,13 @@ class Autoencoder(lab.Experiment[Settings]):
         self._latent_size(pca, run, report)
 
     def _pictures(self, test: lab.Split, drawn: Array, linear: Array, errors: Array, report: lab.Report) -> None:
-        order = np.argsort(errors, kind="stable")
-        middle = len(order) // 2
-        shown = np.concatenate([order[:SHOWN], order[middle : middle + SHOWN], order[-SHOWN:]])
+        groups = extremes(errors, SHOWN)
+        shown = np.concatenate(list(groups.values()))
         rows = {"original": test.x[shown], "autoencoder": drawn[shown], "PCA": linear[shown]}
         figure = plots.image_rows(
             rows,
             [f"{errors[place]:.4f}" for place in shown],
-            [(name, SHOWN) for name in ("best", "typical", "worst")],
+            [(name, len(members)) for name, members in groups.items()],
         )
         report.section("Originals and reconstructions")
         report.figure(
@@ -180,21 +179,12 @@ class Autoencoder(lab.Experiment[Settings]):
 
     def _codes(self, run: lab.Run, report: lab.Report) -> None:
         """The map of codes: as they are where there are two numbers, else the best flat view and t-SNE's."""
-        from sklearn.manifold import TSNE
-
         some = run.data.test.head(EMBEDDED)
         codes = run.model.get_layer("encoder").predict(some.x, batch_size=1000, verbose=0)
         if some.labels is None or len(some) < 10 or codes.shape[1] < 2:
             return
-        if codes.shape[1] == 2:
-            panels = {"the code's two numbers": (codes, some.labels)}
-        else:
-            perplexity = min(30.0, (len(some) - 1) / 3)
-            flat = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(codes)
-            panels = {
-                "principal components of the codes": (Pca(codes, 2).project(codes), some.labels),
-                "t-SNE of the codes": (flat, some.labels),
-            }
+        views = in_the_plane(codes)
+        panels = {f"{name} of the codes": (points, some.labels) for name, points in views.items()}
         report.section("The codes")
         report.figure(
             "codes",

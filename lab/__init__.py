@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from lab.errors import DataError, LabError, ModelError, RunError, SettingsError, UsageError
     from lab.experiment import Experiment
     from lab.report import Report
-    from lab.run import Run, Status
+    from lab.run import Run
     from lab.settings import PositiveInt, Seconds, Settings, field
+    from lab.status import Status
     from lab.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -32,8 +33,9 @@ _MODULES = {
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
     "lab.experiment": ("Experiment",),
     "lab.report": ("Report",),
-    "lab.run": ("Run", "Status"),
+    "lab.run": ("Run",),
     "lab.settings": ("PositiveInt", "Seconds", "Settings", "field"),
+    "lab.status": ("Status",),
     "lab.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -37,3 +37,18 @@ class Pca:
     def error(self, x: Array, size: int) -> float:
         """Returns the mean squared error per value when examples are drawn from `size` components."""
         return float(squared_error(x, self.reconstruct(x, size)).mean())
+
+
+def in_the_plane(codes: Array, seed: int = 0) -> dict[str, Array]:
+    """Returns points in the plane that show codes, shape (n, size), by the name of the way that found them.
+
+    Two numbers are shown as they are; more, by their two principal components and by t-SNE (van der
+    Maaten and Hinton, 2008), which keeps neighbours together and no distances.
+    """
+    if codes.shape[1] == 2:
+        return {"the two numbers": codes}
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    flat = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(codes)
+    return {"principal components": Pca(codes, 2).project(codes), "t-SNE": np.asarray(flat)}

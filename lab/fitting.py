@@ -1,22 +1,28 @@
-"""What stands between the trainer's knobs and `Model.fit`: the callbacks of a run, and the model's switches."""
+"""The fit stage: what stands between the trainer's knobs and `Model.fit`."""
 
 from __future__ import annotations
 
+import logging
+import math
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 from rich.console import Console
 
-from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping
+from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping, StopReason
 from lab.checkpoint import CheckpointFolder
-from lab.data import Batches
-from lab.errors import UsageError
+from lab.data import Batches, Data
+from lab.errors import ModelError, RunError, StopRequested, UsageError
+from lab.experiment import Experiment
 from lab.progress import ProgressBars
 from lab.run import Run
 
 if TYPE_CHECKING:
     from lab.trainer import Trainer
+
+log = logging.getLogger("lab")
 
 STEPS_PER_EXECUTION = 16  # steps in one call of TensorFlow's graph
 
@@ -46,37 +52,109 @@ def _hears_batches(callback: keras.callbacks.Callback) -> bool:
     return any(getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
 
 
-def callbacks_for(
-    trainer: Trainer,
-    run: Run,
-    train: Batches,
-    console: Console,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> tuple[list[keras.callbacks.Callback], Stopping, CheckpointFolder]:
-    """Returns every callback of a run in order, the one that stops it, and where its checkpoints go.
+def batches_for(trainer: Trainer, data: Data) -> tuple[Batches, Batches]:
+    """Returns the training and the validation batches."""
+    limit, made = trainer.limit_batches, []
+    for split, training in ((data.train, True), (data.validation, False)):
+        steps = math.ceil(len(split) / trainer.batch_size)
+        at_most = None if limit is None else math.ceil(limit * steps) if limit < 1 else int(limit)
+        stop = trainer.max_steps if training else None
+        shuffle = training and trainer.overfit_batches is None
+        made.append(Batches(split, trainer.batch_size, seed=trainer.seed, shuffle=shuffle, limit=at_most, stop=stop))
+    return made[0], made[1]
+
+
+def epochs_for(trainer: Trainer, train: Batches) -> int:
+    """Returns the epochs to train, fewer where `max_steps` ends them sooner."""
+    if trainer.max_steps is None:
+        return trainer.epochs
+    return min(trainer.epochs, math.ceil(trainer.max_steps / train.steps_per_epoch))
+
+
+class Fit:
+    """The *fit* stage of one run: its callbacks, and what becomes of the model when training ends.
+
+    Args:
+        trainer: the resolved knobs.
+        run: where history, checkpoints and the model go.
+        console: where progress goes.
+        data: what to train and validate on.
+        callbacks: the experiment's and the caller's.
+
+    Attributes:
+        callbacks: every callback, the run's own among them, in the order they are called.
 
     Raises:
         UsageError: TensorBoard is asked for and not installed.
     """
-    position = Position(train)
-    history = History(run, position)
-    folder = CheckpointFolder(
-        run.path / "checkpoints", keep_last=trainer.keep_last, keep_best=trainer.keep_best, mode=trainer.monitor_mode
-    )
-    every: list[keras.callbacks.Callback] = [position]
-    if trainer.use_ema:
-        every.append(Averages())
-    every += [ProgressBars(console, train, trainer.monitor, trainer.monitor_mode), *callbacks, history]
-    early = None
-    if trainer.patience is not None:
-        early = keras.callbacks.EarlyStopping(trainer.monitor, patience=trainer.patience, mode=trainer.monitor_mode)
-        every.append(early)
-    if trainer.tensorboard:
-        every.append(_tensorboard(run))
-    stopping = Stopping(max_seconds=trainer.max_time, early_stopping=early, position=position)
-    own = [callback for callback in every if isinstance(callback, Callback)]
-    every += [stopping, Checkpoints(folder, trainer.monitor, history, lambda: own)]
-    return every, stopping, folder
+
+    def __init__(
+        self, trainer: Trainer, run: Run, console: Console, data: Data, callbacks: Sequence[keras.callbacks.Callback]
+    ) -> None:
+        self.trainer = trainer
+        self.lab_run = run
+        self.given = callbacks
+        self.train, self.validation = batches_for(trainer, data)
+        mode = trainer.monitor_mode
+        self.checkpoints = CheckpointFolder(
+            run.path / "checkpoints", keep_last=trainer.keep_last, keep_best=trainer.keep_best, mode=mode
+        )
+        position = Position(self.train)
+        history = History(run, position)
+        early = None
+        if trainer.patience is not None:
+            early = keras.callbacks.EarlyStopping(trainer.monitor, patience=trainer.patience, mode=mode)
+        self.stopping = Stopping(max_seconds=trainer.max_time, early_stopping=early, position=position)
+        every = [position, *([Averages()] if trainer.use_ema else [])]
+        every += [ProgressBars(console, self.train, trainer.monitor, mode), *callbacks, history]
+        every += [*([early] if early else []), *([_tensorboard(run)] if trainer.tensorboard else []), self.stopping]
+        own = [callback for callback in every if isinstance(callback, Callback)]
+        saving = Checkpoints(self.checkpoints, trainer.monitor, history, lambda: own)
+        self.callbacks: list[keras.callbacks.Callback] = [*every, saving]
+
+    def run(self, experiment: Experiment[Any], model: keras.Model) -> None:
+        """Trains, then saves the weights to keep as `model.keras`.
+
+        Raises:
+            ModelError: the loss was not finite.
+            StopRequested: a signal asked to stop; training ended in order.
+        """
+        prepare_model(model, self.trainer, self.given)
+        epochs = epochs_for(self.trainer, self.train)
+        try:
+            with warnings.catch_warnings():
+                if self.train.stop is not None:  # Keras warns of a last epoch that is shorter
+                    warnings.filterwarnings("ignore", message="Your input ran out of data")
+                experiment.fit(model, self.train, self.validation, epochs=epochs, callbacks=self.callbacks, verbose=0)
+        finally:
+            self.stopping.release()
+        reason = self.stopping.reason or StopReason.EPOCHS
+        self.lab_run.stopped = str(reason)
+        if reason is StopReason.NOT_FINITE:
+            raise ModelError(
+                f"step {self.stopping.at_step}: the loss is not finite; a lower learning_rate or global_clipnorm=1 "
+                f"may help. The last good checkpoint is in {self.checkpoints.path}"
+            )
+        if reason is StopReason.SIGNAL:
+            raise StopRequested(f"interrupted; the checkpoints are in {self.checkpoints.path}")
+        self._keep(model)
+
+    def _keep(self, model: keras.Model) -> None:
+        """Chooses the weights, saves them, and reads them back: the report can be made again to the last digit."""
+        best = self.checkpoints.best() if self.trainer.restore_best else None
+        if best is not None:
+            self.checkpoints.load(best).restore(model, optimizer=bool(self.trainer.use_ema))
+            if self.trainer.use_ema:
+                inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+                inner.finalize_variable_values(model.trainable_variables)
+        self.lab_run.model = model
+        self.lab_run.save_model()
+        self.lab_run.release_model()
+        try:
+            _ = self.lab_run.model
+        except RunError as error:
+            log.warning("%s; the report uses the model in memory", error)
+            self.lab_run.model = model
 
 
 def _tensorboard(run: Run) -> keras.callbacks.Callback:

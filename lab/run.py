@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
-import enum
 import html
 import importlib
 import io
@@ -17,28 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-
 from lab.data import Batches, Data
 from lab.errors import LabError, RunError, nearest
 from lab.files import read_json, write_json, write_text
+from lab.status import Standing, Status
 
 if TYPE_CHECKING:
     import keras
 
 LATEST = "latest"
-
-
-class Status(enum.StrEnum):
-    """Where a run stands."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-
-
-_STATUSES = {str(status): status for status in Status}
 
 
 class Run:
@@ -56,7 +42,7 @@ class Run:
         self._data: Data | None = None
         self._model: keras.Model | None = None
         self._evaluations: dict[str, dict[str, float]] = {}
-        self._lock: filelock.BaseFileLock | None = None
+        self._standing = Standing(path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status})"
@@ -125,48 +111,24 @@ class Run:
         Raises:
             RunError: another process holds it.
         """
-        lock = filelock.FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise RunError(f"{self.path}: another process is working on this run") from None
-        self._lock = lock
+        self._standing.lock()
 
     def unlock(self) -> None:
         """Lets go of the lock."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._standing.unlock()
 
     def set_status(self, status: Status, stage: str = "", reason: str = "") -> None:
         """Writes where the run stands, and why."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(
-            self.path / "status.json",
-            {"status": str(status), "stage": stage, "reason": reason, "time": now, "process": os.getpid()},
-        )
+        self._standing.write(status, stage, reason)
 
     @property
     def status(self) -> Status:
         """Where the run stands; one that says `running` while no process holds it was interrupted."""
-        said = _STATUSES.get(self.status_record().get("status", ""), Status.INTERRUPTED)
-        if said is not Status.RUNNING or self._lock is not None:
-            return said
-        try:
-            with filelock.FileLock(self.path / ".lock", timeout=0):
-                return Status.INTERRUPTED
-        except filelock.Timeout:
-            return Status.RUNNING
-        except OSError:  # a folder that we may only read
-            return said
+        return self._standing.status
 
     def status_record(self) -> dict[str, Any]:
         """Returns `status.json`: status, stage, reason, time."""
-        try:
-            record = read_json(self.path / "status.json")
-        except LabError:
-            return {}
-        return record if isinstance(record, dict) else {}
+        return self._standing.record()
 
     # --- records ------------------------------------------------------------------------------
 

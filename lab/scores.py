@@ -19,3 +19,10 @@ def binary_crossentropy(images: Array, drawn: Array) -> Array:
     p = np.clip(drawn.astype(np.float64), EPSILON, 1 - EPSILON)
     loss = -(images * np.log(p) + (1 - images) * np.log1p(-p))
     return np.asarray(loss.reshape(len(images), -1).mean(axis=1))
+
+
+def extremes(errors: Array, count: int) -> dict[str, Array]:
+    """Returns the indices of the `count` best, typical (from the median on) and worst examples by their errors."""
+    order = np.argsort(errors, kind="stable")
+    middle = len(order) // 2
+    return {"best": order[:count], "typical": order[middle : middle + count], "worst": order[-count:]}

@@ -16,8 +16,9 @@ from lab.files import sha256, write_json
 from lab.registry import configure
 from lab.report import Report
 from lab.report.terminal import show_report
-from lab.run import Run, Status, runs_folder
+from lab.run import Run, runs_folder
 from lab.settings import show
+from lab.status import Status
 from lab.trainer import Trainer, log_to
 
 

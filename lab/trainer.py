@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from lab import backend as backends
-from lab.errors import LabError, ModelError, RunError, SettingsError, StopRequested
+from lab.errors import LabError, SettingsError
 from lab.experiment import Experiment
 from lab.optimization import OptimizationSettings, configure
-from lab.run import Run, Status
+from lab.run import Run
 from lab.settings import Seconds, field, show
+from lab.status import Status
 
 if TYPE_CHECKING:
     import keras
 
-    from lab.callbacks import Stopping
-    from lab.data import Batches, Data
+    from lab.data import Data
 
 
 class Trainer(OptimizationSettings):
@@ -219,87 +217,24 @@ class _Session:
 
     def _build(self, data: Data) -> keras.Model:
         from lab.checks import check_disk, check_fit, check_model
+        from lab.fitting import batches_for, epochs_for
 
         model = self.experiment.build(data)
         check_model(model, f"{type(self.experiment).__name__}.build")
-        train, _ = self._batches(data)
+        train, _ = batches_for(self.trainer, data)
         check_fit(model, train)
         check_disk(self.run, model, self.trainer.keep_best + self.trainer.keep_last)
-        total = sum(train.steps(epoch) for epoch in range(self._epochs(train)))
+        total = sum(train.steps(epoch) for epoch in range(epochs_for(self.trainer, train)))
         configure(model, self.trainer, total)
         self.run.model = model
         return model
 
-    def _batches(self, data: Data) -> tuple[Batches, Batches]:
-        """The training and the validation batches."""
-        from lab.data import Batches
-
-        trainer, limit = self.trainer, self.trainer.limit_batches
-        made = []
-        for split, training in ((data.train, True), (data.validation, False)):
-            steps = math.ceil(len(split) / trainer.batch_size)
-            at_most = None if limit is None else math.ceil(limit * steps) if limit < 1 else int(limit)
-            stop = trainer.max_steps if training else None
-            shuffle = training and trainer.overfit_batches is None
-            made.append(
-                Batches(split, trainer.batch_size, seed=trainer.seed, shuffle=shuffle, limit=at_most, stop=stop)
-            )
-        return made[0], made[1]
-
-    def _epochs(self, train: Batches) -> int:
-        """The epochs to train, fewer where `max_steps` ends them sooner."""
-        if self.trainer.max_steps is None:
-            return self.trainer.epochs
-        return min(self.trainer.epochs, math.ceil(self.trainer.max_steps / train.steps_per_epoch))
-
     def _fit(self, model: keras.Model, data: Data) -> None:
-        from lab.fitting import callbacks_for, prepare_model
+        from lab.fitting import Fit
 
-        train, validation = self._batches(data)
-        train.seek(0)
-        prepare_model(model, self.trainer, self.callbacks)
-        every, stopping, checkpoints = callbacks_for(self.trainer, self.run, train, self.console, self.callbacks)
-        self.callbacks = every  # so that a failure reaches them all
-        try:
-            with warnings.catch_warnings():
-                if train.stop is not None:  # Keras warns of a last epoch that is shorter
-                    warnings.filterwarnings("ignore", message="Your input ran out of data")
-                self.experiment.fit(model, train, validation, epochs=self._epochs(train), callbacks=every, verbose=0)
-        finally:
-            stopping.release()
-        self._end_fit(model, stopping, checkpoints)
-
-    def _end_fit(self, model: keras.Model, stopping: Stopping, checkpoints: Any) -> None:
-        """Says why training ended, chooses the weights to keep, saves the model."""
-        from lab.callbacks import StopReason
-
-        self.run.stopped = str(stopping.reason or StopReason.EPOCHS)
-        if stopping.reason is StopReason.NOT_FINITE:
-            raise ModelError(
-                f"step {stopping.at_step}: the loss is not finite; a lower learning_rate or global_clipnorm=1 may "
-                f"help. The last good checkpoint is in {checkpoints.path}"
-            )
-        if stopping.reason is StopReason.SIGNAL:
-            raise StopRequested(f"interrupted; the checkpoints are in {checkpoints.path}")
-        best = checkpoints.best() if self.trainer.restore_best else None
-        if best is not None:
-            checkpoints.load(best).restore(model, optimizer=bool(self.trainer.use_ema))
-            if self.trainer.use_ema:
-                inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-                inner.finalize_variable_values(model.trainable_variables)
-        self.run.model = model
-        self.run.save_model()
-        self._use_saved_model()
-
-    def _use_saved_model(self) -> None:
-        """Reports on the model as it is on disk, so that the report can be made again to the last digit."""
-        trained = self.run.model
-        self.run.release_model()
-        try:
-            _ = self.run.model
-        except RunError as error:
-            logging.getLogger("lab").warning("%s; the report uses the model in memory", error)
-            self.run.model = trained
+        fit = Fit(self.trainer, self.run, self.console, data, self.callbacks)
+        self.callbacks = fit.callbacks  # so that a failure reaches them all
+        fit.run(self.experiment, model)
 
     def _report(self) -> None:
         from lab.reporting import make_report

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("_lazy", "errors"),
     ("files", "environment", "discovery"),
-    ("settings", "data", "layers"),
+    ("settings", "data", "layers", "status"),
     ("plots", "run", "scores", "backend"),
     ("baselines", "checkpoint", "optimization", "report", "checks"),
     ("callbacks",),

@@ -18,7 +18,8 @@ import pytest
 
 import lab
 from lab.errors import DataError, LabError, RunError
-from lab.run import Run, Status, find_runs, runs_folder
+from lab.run import Run, find_runs, runs_folder
+from lab.status import Status
 
 ROOT = Path(__file__).parent.parent
 

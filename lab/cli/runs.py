@@ -15,8 +15,9 @@ from lab.experiment import Experiment
 from lab.report import Report
 from lab.report.core import number
 from lab.report.terminal import show_report
-from lab.run import Run, Status, find_runs
+from lab.run import Run, find_runs
 from lab.settings import show
+from lab.status import Status
 
 
 def show_runs(experiment: str | None, console: Console) -> None:
