@@ -71,7 +71,7 @@ class Autoencoder(lab.Experiment[Settings]):
     }
     presets = {
         "quick": {"epochs": 5, "warmup_steps": 100},
-        "full": {"hidden_units": (1024, 512), "distortions": 9, "epochs": 18, "warmup_steps": 1000},
+        "full": {"hidden_units": (1024, 512), "distortions": 9, "epochs": 16, "warmup_steps": 500},
     }
 
     def prepare(self) -> lab.Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import math
 import signal
 import threading
@@ -16,6 +17,8 @@ import keras
 from lab.checkpoint import Checkpoint, CheckpointFolder
 from lab.data import Batches
 from lab.run import Run
+
+log = logging.getLogger("lab")
 
 
 class Callback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -206,6 +209,7 @@ class Stopping(Callback):
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signalled = True
         self.release()  # a second signal stops at once
+        log.warning("stopping in order, after this step; once more stops at once")
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self._began is None:

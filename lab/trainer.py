@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from lab import backend as backends
 from lab.errors import LabError, SettingsError
 from lab.experiment import Experiment
+from lab.files import write_json
 from lab.optimization import OptimizationSettings, configure
 from lab.run import Run
 from lab.settings import Seconds, field, show
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     import keras
 
     from lab.data import Data
+
+
+log = logging.getLogger("lab")
 
 
 class Trainer(OptimizationSettings):
@@ -126,13 +131,15 @@ class _Session:
         self.experiment = experiment
         self.run = run
         self.console = console
-        self.callbacks: list[keras.callbacks.Callback] = [*experiment.callbacks(), *callbacks]
+        self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
         self.stage = "start"
 
     def run_stages(self) -> None:
         """Runs all stages; whatever happens, the status says it and the lock is let go."""
         try:
             self._write_records()
+            log.info("%s: %s", self.experiment.name(), self.run.path)
+            self.callbacks = [*self.experiment.callbacks(), *self.callbacks]
             with self._stage("prepare"):
                 data = self._prepare()
             with self._stage("build"):
@@ -192,11 +199,9 @@ class _Session:
                 "trainer": self.trainer.json_values(),
             }
         )
-        from lab.files import write_json
-
         write_json(self.run.path / "environment.json", describe())
         self.run.set_status(Status.RUNNING, "start")
-        if not self.trainer.fast_dev_run:
+        if not self.trainer.fast_dev_run and self.trainer.run_dir is None:
             self.run.point_latest()  # a run of one batch is nobody's latest model
 
     def _prepare(self) -> Data:
@@ -208,10 +213,8 @@ class _Session:
         if self.trainer.fast_dev_run:
             data = data.head(size)
         if self.trainer.overfit_batches is not None:
-            from dataclasses import replace
-
             few = data.train.head(size * self.trainer.overfit_batches)
-            data = replace(data, train=few, validation=replace(few, name="validation"))
+            data = dataclasses.replace(data, train=few, validation=dataclasses.replace(few, name="validation"))
         self.run.data = data
         return data
 

@@ -97,6 +97,22 @@ def test_knobs_are_taken_from_the_call_then_the_preset_then_the_class() -> None:
     assert Toy(preset="wide", width=5).settings.width == 5
 
 
+def test_callbacks_that_cannot_be_made_leave_a_failed_run() -> None:
+    class Broken(Toy):
+        def callbacks(self) -> list[keras.callbacks.Callback]:
+            raise ValueError("no callbacks")
+
+    with pytest.raises(ValueError, match="no callbacks"):
+        run(Broken())
+    assert lab.Run.load("broken").status is lab.Status.FAILED
+
+
+def test_a_warm_up_needs_a_schedule() -> None:
+    with pytest.raises(SettingsError, match="expected a learning_rate_schedule"):
+        run(warmup_steps=5)
+    assert run(warmup_steps=5, learning_rate_schedule="cosine").history[-1]["learning_rate"] < 0.01
+
+
 @pytest.mark.parametrize("hook", ["prepare", "build", "report"])
 def test_a_hook_that_raises_leaves_a_failed_run_that_says_why(hook: str) -> None:
     recorder = Recorder()
