@@ -117,7 +117,7 @@ class Sweep:
         report.section("What came out")
         key = self.experiment.key_metric
         shown = [name for name in (key, *names) if name in names]
-        shown = list(dict.fromkeys(shown))[:6]
+        shown = list(dict.fromkeys(shown))[:4]  # as many as a terminal shows whole
         rows = [(show(value), *(run.metrics[name] for name in shown)) for value, run in runs.items()]
         report.table((self.knob, *shown), rows)
         with plots.style(), log_to(console):
