@@ -11,6 +11,7 @@ NAMES  := $(filter-out \_%,$(basename $(notdir $(filter-out experiments/_%,$(wil
 # environment, so that quotes and spaces in them stay what they are.
 TYPED  := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
 KNOBS  := $(filter-out PYTHON VENV BIN STAMP NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
+$(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(subst -,_,$(name)))))
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
 .DEFAULT_GOAL := help

@@ -231,21 +231,19 @@ class Autoencoder(lab.Experiment[Settings]):
                 log_y=True,
                 markers=True,
             ),
-            "PCA at every size, and this run's autoencoder at its own.",
+            "PCA at several sizes, and this run's autoencoder at its own.",
         )
         # The error falls with every component, so that halving finds the first that is low enough.
         equal = 1 + bisect.bisect_left(range(1, pca.rank + 1), True, key=lambda n: pca.error(run.data.test.x, n) <= mse)
         ratio = report.metrics["pca_mse"] / mse
-        match = (
-            f"PCA needs {equal} numbers for the same error" if equal else f"{pca.rank} numbers of PCA do not match it"
-        )
+        match = f"{equal} numbers" if equal <= pca.rank else f"more than {pca.rank} numbers"
         report.answer(
             "How does one change the latent size, and what does it do?",
             f"""Type `make autoencoder latent_dim=64`, or in Python
             `lab.Trainer().run(Autoencoder(latent_dim=64))`. It is the width of the layer `code`, the only way from
             encoder to decoder. Here it is {size}: one digit is {size} numbers instead of {PIXELS}, drawn again with
             a squared error of {mse:.5f} per pixel. PCA with {size} numbers has {report.metrics["pca_mse"]:.5f},
-            {ratio:.1f} times as much, and for the same error {match}. A smaller code keeps only what digits share
+            {ratio:.1f} times as much, and needs {match} for the same error. A smaller code keeps only what digits share
             and blurs the rest; a larger one keeps the hand that wrote them. `lab sweep autoencoder` trains sizes
             from 2 to 128 and measures each.""",
         )

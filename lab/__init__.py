@@ -7,6 +7,7 @@ load when they are first used: `import lab` costs neither Keras nor TensorFlow n
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from lab._lazy import defer
@@ -67,6 +68,7 @@ __all__ = [
     "plots",
 ]
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors
 defer("keras")
 
 

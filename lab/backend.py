@@ -24,7 +24,6 @@ def select(backend: str | None, *, deterministic: bool = False) -> None:
     Raises:
         UsageError: Keras already runs on another one, or the backend is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors
     if deterministic:
         os.environ["TF_DETERMINISTIC_OPS"] = "1"
     if not is_loaded("keras") and backend is not None:

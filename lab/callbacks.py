@@ -108,7 +108,9 @@ class History(Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = round(time.monotonic() - self._began, 3)
-        row = {"epoch": epoch + 1, "step": self.position.steps_done, "seconds": seconds, "learning_rate": rate}
+        whole = self.position.epoch > epoch  # an epoch that was cut counts as the part that was done
+        done = epoch + 1 if whole else epoch + self.position.step / self.position.batches.steps(epoch)
+        row = {"epoch": round(done, 4), "step": self.position.steps_done, "seconds": seconds, "learning_rate": rate}
         self.rows.append(row | {name: float(value) for name, value in (logs or {}).items()})
         self.run.write_history(self.rows)
 

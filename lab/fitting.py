@@ -135,9 +135,9 @@ class Fit:
                 f"step {self.stopping.at_step}: the loss is not finite; a lower learning_rate or global_clipnorm=1 "
                 f"may help. The last good checkpoint is in {self.checkpoints.path}"
             )
-        if reason is StopReason.SIGNAL:
-            raise StopRequested(f"interrupted; the checkpoints are in {self.checkpoints.path}")
         self._keep(model)
+        if reason is StopReason.SIGNAL:
+            raise StopRequested(f"interrupted; the best model so far is kept, lab report {self.lab_run.path} shows it")
 
     def _keep(self, model: keras.Model) -> None:
         """Chooses the weights, saves them, and reads them back: the report can be made again to the last digit."""

@@ -110,13 +110,15 @@ def history(rows: Sequence[Mapping[str, float]], metric: str = "loss") -> Figure
         rows: `Run.history`.
         metric: its name, without `val_`.
     """
+    from matplotlib.ticker import MaxNLocator
+
     lines = {}
     for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         if points:
             lines[label] = ([epoch for epoch, _ in points], [value for _, value in points])
     figure = curves(lines, x="epoch", y=metric)
-    figure.axes[0].locator_params(axis="x", integer=True)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     values = [value for _, ys in lines.values() for value in ys]
     settled = [value for _, ys in lines.values() for value in ys[len(ys) // 10 :]]
     if len(rows) > 10 and settled and max(values) > 1.5 * max(settled):  # the first steps would flatten the rest

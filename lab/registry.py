@@ -11,7 +11,7 @@ from lab.discovery import PACKAGE, folder, names
 from lab.errors import RunError, SettingsError, UsageError, nearest
 from lab.experiment import Experiment
 from lab.run import Run
-from lab.settings import unknown
+from lab.settings import show, unknown
 from lab.trainer import Trainer
 
 
@@ -59,7 +59,7 @@ def configure(experiment: type[Experiment[Any]], values: Mapping[str, Any]) -> t
     try:
         trainer = Trainer(**training)
     except SettingsError as error:
-        faults += error.faults
+        faults += [_with_own_default(experiment, fault) for fault in error.faults]
     if faults or made is None or trainer is None:
         raise SettingsError(faults)
     clash = sorted(experiment.Settings.model_fields.keys() & Trainer.model_fields.keys())
@@ -67,6 +67,13 @@ def configure(experiment: type[Experiment[Any]], values: Mapping[str, Any]) -> t
         raise UsageError(f"{experiment.__name__}.Settings: {', '.join(clash)}: the trainer has settings of that name")
     trainer.resolve(made)  # the experiment's own values for the trainer are checked before anything is spent
     return made, trainer
+
+
+def _with_own_default(experiment: type[Experiment[Any]], fault: str) -> str:
+    """Names the experiment's value for the trainer where it has one, not the trainer's own default."""
+    said, default, _ = fault.partition("; the default is ")
+    name = said.partition("=")[0]
+    return f"{said}{default}{show(experiment.trainer[name])}" if default and name in experiment.trainer else fault
 
 
 def experiment_of(run: Run) -> Experiment[Any]:

@@ -15,9 +15,11 @@ from lab.report.terminal import show_report
 from lab.run import Run
 from lab.settings import Settings, knobs, show
 
+CHANGED = "The trainer's settings that are not its own defaults; the experiment's values are among them."
 
-def make_report(experiment: Experiment[Any], trainer: Settings, run: Run, console: Console) -> Report:
-    """Writes a run's report and shows it on the console; the run's model and data must be there."""
+
+def make_report(experiment: Experiment[Any], trainer: Settings, run: Run) -> Report:
+    """Writes a run's report; the run's model and data must be there."""
     provenance = run.data.provenance
     subtitle = f"{provenance.name} ({provenance.origin}) · {run.path.name}"
     title = experiment.name().replace("_", " ").capitalize()
@@ -38,16 +40,20 @@ def make_report(experiment: Experiment[Any], trainer: Settings, run: Run, consol
             "environment": run.environment,
         }
     )
-    show_report(report, console)
-    console.print(f"\n{run.path / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
     return report
+
+
+def show_made(report: Report, console: Console) -> None:
+    """Prints a report, and where its page is."""
+    show_report(report, console)
+    console.print(f"\n{report.folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _training(run: Run, report: Report) -> None:
     rows = run.history
     report.section("Training")
     if run.stopped:
-        report.text(f"Training ended after {len(rows)} epochs: {run.stopped}.")
+        report.text(f"Training ended after {len(rows)} epoch{'s' * (len(rows) != 1)}: {run.stopped}.")
     if rows:
         best = min(rows, key=lambda row: row.get("val_loss", row.get("loss", 0.0)))
         report.metric("training_seconds", rows[-1]["seconds"], "From the first step to the last, validation included.")
@@ -66,7 +72,11 @@ def _settings(experiment: Experiment[Any], trainer: Settings, run: Run, report: 
     report.table(("setting", "value", "what it is"), given)
     pairs = zip(_rows(type(trainer), run.trainer), knobs(type(trainer)), strict=True)
     changed = [row for row, knob in pairs if row[1] != show(knob.default)]
-    report.table(("trainer", "value", "what it is"), changed, "The trainer's settings that are not its defaults.")
+    report.table(
+        ("trainer", "value", "what it is"),
+        changed,
+        CHANGED,
+    )
 
 
 def _rows(settings: type[Settings], values: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lab import plots
+from lab import backend, plots
 from lab.errors import SettingsError, UsageError
 from lab.experiment import Experiment
 from lab.files import sha256, write_json
@@ -43,7 +43,7 @@ def choose_axis(experiment: type[Experiment[Any]], values: Mapping[str, str]) ->
         raise UsageError(f"sweep: expected one setting with several values, got {', '.join(many)}")
     if many:
         return next(iter(many.items()))
-    if experiment.sweep is None:
+    if experiment.sweep is None or experiment.sweep[0] in values:
         raise UsageError("sweep: expected a setting with several values, such as --latent-dim 8,16,32")
     return experiment.sweep[0], list(experiment.sweep[1])
 
@@ -88,13 +88,26 @@ class Sweep:
 
     def run(self, console: Console) -> Report:
         """Trains what is not finished yet and writes the report."""
+        backend.select(self._first_trainer().backend)
         runs: dict[Any, Run] = {}
         for place, (value, knobs) in enumerate(self.points.items(), 1):
             label = f"{self.knob}={show(value)}"
             done = self._finished(label)
             console.rule(f"{label} ({place} of {len(self.points)})" + (", done before" if done else ""))
             runs[value] = done or self._train(label, knobs, console)
-        return self._report(runs, console)
+        return self._report(self._with_earlier(runs), console)
+
+    def _with_earlier(self, runs: dict[Any, Run]) -> dict[Any, Run]:
+        """Adds the points that the same sweep finished before with other values, in order where they have one."""
+        for path in self.folder.glob(f"{self.knob}=*"):
+            done = self._finished(path.name)
+            if done is not None:
+                value = {**done.trainer, **done.settings}.get(self.knob)
+                runs.setdefault(tuple(value) if isinstance(value, list) else value, done)
+        try:
+            return dict(sorted(runs.items()))
+        except TypeError:
+            return runs
 
     def _finished(self, label: str) -> Run | None:
         """The newest completed run of a point, if there is one."""
@@ -130,6 +143,10 @@ class Sweep:
         show_report(report, console)
         console.print(f"\n{self.folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
         return report
+
+    def _first_trainer(self) -> Trainer:
+        made, trainer = configure(self.experiment, next(iter(self.points.values())))
+        return trainer.resolve(made)
 
     def _first(self) -> Experiment[Any]:
         return configure(self.experiment, next(iter(self.points.values())))[0]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import keras
 
     from lab.data import Data
+    from lab.report import Report
 
 
 log = logging.getLogger("lab")
@@ -106,13 +107,16 @@ class Trainer(OptimizationSettings):
         """
         if not isinstance(experiment, Experiment):
             raise SettingsError([f"experiment={experiment!r}: expected an instance of an Experiment"])
+        from lab.reporting import show_made
+
         trainer = self.resolve(experiment)
         console = console or Console()
         backends.select(trainer.backend, deterministic=trainer.deterministic)
         run = Run.create(experiment.name(), trainer.run_dir)
         session = _Session(trainer, experiment, run, console, callbacks)
         with log_to(console), backends.configured(trainer.precision, trainer.seed):
-            session.run_stages()
+            report = session.run_stages()
+            show_made(report, console)  # after all is written: a reader that goes away changes nothing
         return run
 
 
@@ -134,7 +138,7 @@ class _Session:
         self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
         self.stage = "start"
 
-    def run_stages(self) -> None:
+    def run_stages(self) -> Report:
         """Runs all stages; whatever happens, the status says it and the lock is let go."""
         try:
             self._write_records()
@@ -147,8 +151,9 @@ class _Session:
             with self._stage("fit"):
                 self._fit(model, data)
             with self._stage("report"):
-                self._report()
+                report = self._report()
             self.run.set_status(Status.COMPLETED, reason=self.run.stopped)
+            return report
         except BaseException as error:
             self._fail(error)
             raise
@@ -239,10 +244,10 @@ class _Session:
         self.callbacks = fit.callbacks  # so that a failure reaches them all
         fit.run(self.experiment, model)
 
-    def _report(self) -> None:
+    def _report(self) -> Report:
         from lab.reporting import make_report
 
-        make_report(self.experiment, self.trainer, self.run, self.console)
+        return make_report(self.experiment, self.trainer, self.run)
 
 
 @contextlib.contextmanager

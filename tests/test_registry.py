@@ -81,6 +81,11 @@ def test_all_faults_of_experiment_and_trainer_come_at_once() -> None:
         assert part in said
 
 
+def test_a_fault_of_the_trainer_names_the_experiments_own_default() -> None:
+    with pytest.raises(SettingsError, match=r"the default is 2$"):
+        registry.configure(Toy, {"epochs": "x"})
+
+
 def test_values_of_a_preset_that_no_trainer_has_are_said() -> None:
     class Odd(Toy):
         presets = {"odd": {"eppochs": 3}}

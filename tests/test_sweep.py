@@ -71,3 +71,15 @@ def test_other_settings_are_another_sweep() -> None:
     one, two = (Sweep(Toy, "width", [1], {"epochs": epochs}) for epochs in (1, 2))
     assert one.folder != two.folder
     assert one.folder == Sweep(Toy, "width", [1, 2], {"epochs": 1}).folder
+
+
+def test_one_value_for_the_experiments_own_axis_is_no_sweep() -> None:
+    with pytest.raises(UsageError, match="expected a setting with several values"):
+        choose_axis(Toy, {"width": "2"})
+
+
+def test_a_sweep_with_other_values_reports_the_earlier_ones_too() -> None:
+    Sweep(Toy, "width", [3, 1], {"epochs": 1}).run(quiet())
+    report = Sweep(Toy, "width", [2], {"epochs": 1}).run(quiet())
+    tables = [item for item in report.items if hasattr(item, "rows")]
+    assert [row[0] for row in tables[0].rows] == ["1", "2", "3"]

@@ -281,7 +281,32 @@ def test_a_signal_stops_in_order() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
     stopped = lab.Run.load("toy")
     assert stopped.status is lab.Status.INTERRUPTED
+    assert stopped.history[-1]["epoch"] > 2
+    assert stopped.model.count_params() == 21
     assert list((stopped.path / "checkpoints").glob("*.npz"))
+
+
+def test_an_epoch_that_was_cut_counts_as_its_part() -> None:
+    class Cuts(lab.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            if batch == 3:
+                self.model.stop_training = True
+
+    done = lab.Trainer(epochs=5).run(Toy(), callbacks=[Cuts()], console=quiet())
+    assert [row["epoch"] for row in done.history] == [round(4 / 13, 4)]
+    assert done.stopped == "a callback asked to stop"
+
+
+def test_a_reader_that_goes_away_leaves_a_completed_run() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            if "Training" in text:
+                raise SystemExit(1)
+            return len(text)
+
+    with pytest.raises(SystemExit):
+        lab.Trainer().run(Toy(), console=Console(file=Closed(), width=100))
+    assert lab.Run.load("toy").status is lab.Status.COMPLETED
 
 
 def test_run_dir_is_used_and_a_full_one_refused(tmp_path: Path) -> None:

@@ -54,6 +54,9 @@ class KnobCommand(click.Command):
             plain, named = split_words(values)
             if plain and not words:
                 raise UsageError(f"{plain[0]}: expected --name value or name=value")
+            twice = sorted(named.keys() & chosen.keys())
+            if twice:
+                raise UsageError(f"{', '.join(twice)}: given twice, as --name value and as name=value")
             action(plain, {**named, **chosen})
 
         super().__init__(name, params=options, callback=callback, help=help)

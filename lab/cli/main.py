@@ -239,7 +239,7 @@ def main() -> None:
         raise SystemExit(USAGE) from None
     except (KeyboardInterrupt, click.Abort) as error:
         _trace(show_trace)
-        click.echo(f"lab: {str(error) or 'interrupted'}", err=True)
+        click.echo(f"lab: {str(error.__cause__ or error) or 'interrupted'}", err=True)  # click wraps the first in Abort
         raise SystemExit(INTERRUPTED) from None
     except LabError as error:
         _trace(show_trace)

@@ -29,7 +29,7 @@ def show_runs(experiment: str | None, console: Console) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("run", "status", "key metric", "epochs", "settings"):
-        table.add_column(column, overflow="fold", no_wrap=column == "run")
+        table.add_column(column, overflow="fold", no_wrap=column != "settings")
     classes = {name: _class(name) for name in {run.experiment for run in found}}
     for run in found:
         metrics, kind = run.metrics, classes[run.experiment]
@@ -74,7 +74,7 @@ def show_run(name: str, console: Console) -> None:
 def report_again(name: str, console: Console) -> None:
     """Prepares the data again and writes the report of a run that has its model."""
     from lab import backend
-    from lab.reporting import make_report
+    from lab.reporting import make_report, show_made
     from lab.trainer import Trainer, log_to
 
     run = Run.load(name)
@@ -87,7 +87,8 @@ def report_again(name: str, console: Console) -> None:
             _ = run.model  # says at once when there is none
             data = experiment.prepare()
             run.data = data.head(trainer.batch_size) if trainer.fast_dev_run else data
-            make_report(experiment, trainer, run, console)
+            report = make_report(experiment, trainer, run)
         run.set_status(Status.COMPLETED, reason=run.stopped)
+        show_made(report, console)
     finally:
         run.unlock()

@@ -6,6 +6,7 @@ http://yann.lecun.com/exdb/mnist/ describes the format.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,8 @@ def _check_images(name: str, images: Array, labels: Array) -> None:
 
 
 def _from_npz(path: Path) -> Files:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: expected an .npz file of arrays, this is none")
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
