@@ -91,7 +91,7 @@ class Sweep:
         backend.select(self._first_trainer().backend)
         runs: dict[Any, Run] = {}
         for place, (value, knobs) in enumerate(self.points.items(), 1):
-            label = f"{self.knob}={show(value)}"
+            label = f"{self.knob}={show(value)}".replace("/", "_")  # a folder's name, also for paths
             done = self._finished(label)
             console.rule(f"{label} ({place} of {len(self.points)})" + (", done before" if done else ""))
             runs[value] = done or self._train(label, knobs, console)

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 import lab
+from lab.cli.runs import report_again
 from lab.errors import ModelError, RunError, SettingsError, StopRequested, UsageError
 from tests.toy import Toy
 
@@ -283,6 +284,9 @@ def test_a_signal_stops_in_order() -> None:
     assert stopped.status is lab.Status.INTERRUPTED
     assert stopped.history[-1]["epoch"] > 2
     assert stopped.model.count_params() == 21
+    report_again(str(stopped.path), quiet())
+    assert stopped.metrics["test_loss"] >= 0
+    assert stopped.status is lab.Status.INTERRUPTED
     assert list((stopped.path / "checkpoints").glob("*.npz"))
 
 

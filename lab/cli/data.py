@@ -30,6 +30,8 @@ def fetch(names: list[str], console: Console) -> None:
 def verify(names: list[str], console: Console) -> None:
     """Checks hashes; a fault in one does not keep the others from being checked."""
     faults = []
+    if not names and not any(known.is_cached() for known in _chosen(names)):
+        _say(console, f"nothing is cached in {cache_folder()}")
     for known in _chosen(names):
         if not known.is_cached() and not names:
             continue

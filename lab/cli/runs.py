@@ -74,6 +74,7 @@ def show_run(name: str, console: Console) -> None:
 def report_again(name: str, console: Console) -> None:
     """Prepares the data again and writes the report of a run that has its model."""
     from lab import backend
+    from lab.callbacks import StopReason
     from lab.reporting import make_report, show_made
     from lab.trainer import Trainer, log_to
 
@@ -88,7 +89,8 @@ def report_again(name: str, console: Console) -> None:
             data = experiment.prepare()
             run.data = data.head(trainer.batch_size) if trainer.fast_dev_run else data
             report = make_report(experiment, trainer, run)
-        run.set_status(Status.COMPLETED, reason=run.stopped)
+        cut = run.stopped == StopReason.SIGNAL  # a report does not complete what was interrupted
+        run.set_status(Status.INTERRUPTED if cut else Status.COMPLETED, reason=run.stopped)
         show_made(report, console)
     finally:
         run.unlock()
