@@ -29,7 +29,7 @@ def show_runs(experiment: str | None, console: Console) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("run", "status", "key metric", "epochs", "settings"):
-        table.add_column(column, overflow="fold", no_wrap=column != "settings")
+        table.add_column(column, overflow="fold", no_wrap=column in ("status", "key metric", "epochs"))
     classes = {name: _class(name) for name in {run.experiment for run in found}}
     for run in found:
         metrics, kind = run.metrics, classes[run.experiment]
