@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import signal
@@ -17,6 +16,7 @@ import keras
 from lab.checkpoint import Checkpoint, CheckpointFolder
 from lab.data import Batches
 from lab.run import Run
+from lab.status import StopReason
 
 log = logging.getLogger("lab")
 
@@ -42,18 +42,6 @@ class Callback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no 
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` returned."""
-
-
-class StopReason(enum.StrEnum):
-    """Why training ended."""
-
-    EPOCHS = "all epochs done"
-    PATIENCE = "no better for `patience` epochs"
-    MAX_TIME = "max_time reached"
-    MAX_STEPS = "max_steps reached"
-    NOT_FINITE = "the loss is not finite"
-    SIGNAL = "asked to stop"
-    CALLBACK = "a callback asked to stop"
 
 
 class Position(Callback):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 from rich.console import Console
 
-from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping, StopReason
+from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Data
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
 from lab.progress import ProgressBars
 from lab.run import Run
+from lab.status import StopReason
 
 if TYPE_CHECKING:
     from lab.trainer import Trainer

@@ -23,6 +23,18 @@ class Status(enum.StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class StopReason(enum.StrEnum):
+    """Why training ended."""
+
+    EPOCHS = "all epochs done"
+    PATIENCE = "no better for `patience` epochs"
+    MAX_TIME = "max_time reached"
+    MAX_STEPS = "max_steps reached"
+    NOT_FINITE = "the loss is not finite"
+    SIGNAL = "asked to stop"
+    CALLBACK = "a callback asked to stop"
+
+
 _STATUSES = {str(status): status for status in Status}
 
 

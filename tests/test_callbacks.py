@@ -18,10 +18,11 @@ import keras
 import numpy as np
 import pytest
 
-from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping, StopReason
+from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Split
 from lab.run import Run
+from lab.status import StopReason
 
 
 def split(name: str, count: int) -> Split:

@@ -17,7 +17,7 @@ from lab.report.core import number
 from lab.report.terminal import show_report
 from lab.run import Run, find_runs
 from lab.settings import show
-from lab.status import Status
+from lab.status import Status, StopReason
 
 
 def show_runs(experiment: str | None, console: Console) -> None:
@@ -74,7 +74,6 @@ def show_run(name: str, console: Console) -> None:
 def report_again(name: str, console: Console) -> None:
     """Prepares the data again and writes the report of a run that has its model."""
     from lab import backend
-    from lab.callbacks import StopReason
     from lab.reporting import make_report, show_made
     from lab.trainer import Trainer, log_to
 
