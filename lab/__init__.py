@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from lab._lazy import defer
 
 if TYPE_CHECKING:
-    from lab import backend, plots
+    from lab import backend, layers, plots
     from lab.callbacks import Callback
     from lab.checkpoint import Checkpoint
+    from lab.companions import companion
     from lab.data import Batches, Data, Provenance, Split
     from lab.errors import DataError, LabError, ModelError, RunError, SettingsError, UsageError
     from lab.experiment import Experiment
     from lab.report import Report
     from lab.run import Run
-    from lab.settings import PositiveInt, Seconds, Settings, field
+    from lab.settings import PositiveInt, Range, Seconds, Settings, field
     from lab.status import Status
     from lab.trainer import Trainer
 
@@ -30,17 +31,18 @@ __version__ = "0.1.0"
 _MODULES = {
     "lab.callbacks": ("Callback",),
     "lab.checkpoint": ("Checkpoint",),
+    "lab.companions": ("companion",),
     "lab.data": ("Batches", "Data", "Provenance", "Split"),
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
     "lab.experiment": ("Experiment",),
     "lab.report": ("Report",),
     "lab.run": ("Run",),
-    "lab.settings": ("PositiveInt", "Seconds", "Settings", "field"),
+    "lab.settings": ("PositiveInt", "Range", "Seconds", "Settings", "field"),
     "lab.status": ("Status",),
     "lab.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
-_SUBMODULES = ("backend", "plots")
+_SUBMODULES = ("backend", "layers", "plots")
 
 __all__ = [
     "Batches",
@@ -53,6 +55,7 @@ __all__ = [
     "ModelError",
     "PositiveInt",
     "Provenance",
+    "Range",
     "Report",
     "Run",
     "RunError",
@@ -64,7 +67,9 @@ __all__ = [
     "Trainer",
     "UsageError",
     "backend",
+    "companion",
     "field",
+    "layers",
     "plots",
 ]
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab import layers
 from lab.data import Batches, Data
 from lab.errors import LabError, RunError, nearest
 from lab.files import read_json, write_json, write_text
@@ -267,6 +268,7 @@ class Run:
         path = self.path / "model.keras"
         if not path.is_file():
             raise RunError(f"{self.path}: expected a trained model; the run has none (it is {self.status})")
+        layers.register()
         module = str(self.record.get("class", "")).partition(":")[0]
         if module and module != "__main__":
             with contextlib.suppress(ImportError):  # only for the layers that it may register

@@ -165,15 +165,23 @@ def _can_fuse(model: keras.Model, train: Batches, validation: Batches) -> bool:
     return all(array.dtype.kind in "fiub" for array in arrays)
 
 
+def _has_convolutions(model: keras.Model) -> bool:
+    import keras
+
+    kinds = tuple(kind for name, kind in vars(keras.layers).items() if "Conv" in name and isinstance(kind, type))
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers())
+
+
 def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, steps: int) -> Callable[[Any], Any]:
     """Returns a function of an iterator over index blocks: trains on the next block, returns the metrics.
 
     Whole batches go through one program, whose loop takes as many of them as there are; the smaller
-    last batch of an epoch has a program of its own.
+    last batch of an epoch has a program of its own. A network with convolutions takes its batches one
+    by one: inside a loop XLA's convolutions are some twenty times as slow on a CPU.
     """
     import tensorflow as tf
 
-    parts, size = _hold(batches), batches.batch_size
+    parts, size, loops = _hold(batches), batches.batch_size, not _has_convolutions(model)
 
     def whole_batches(block: Any, count: Any) -> Any:
         def body(place: Any) -> tuple[Any]:
@@ -187,13 +195,17 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
         step(_gather(parts, chosen))
         return model.get_metrics_result()
 
-    loop, single = (tf.function(program, jit_compile=True) for program in (whole_batches, last_batch))
+    loop = tf.function(whole_batches, jit_compile=True)
+    single = tf.function(last_batch, jit_compile=True, input_signature=[tf.TensorSpec([None], tf.int32)])
 
     def run(iterator: Any) -> Any:
         chosen = next(iterator)
         whole, rest = divmod(int(chosen.shape[0]), size)
         metrics = None
-        if whole:
+        if not loops:
+            for place in range(whole):
+                metrics = single(chosen[place * size : (place + 1) * size])
+        elif whole:
             block = tf.pad(tf.reshape(chosen[: whole * size], (whole, size)), [[0, steps - whole], [0, 0]])
             metrics = loop(block, tf.constant(whole))
         if rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from lab.data import Batches, Split
-from lab.data.feed import fused
+from lab.data.feed import _has_convolutions, fused
+from lab.layers import Noise
 
 STEPS = 4
 
@@ -67,6 +69,38 @@ def test_the_fused_loop_trains_as_keras_does(batching: dict[str, Any]) -> None:
     for mine, other in zip(one.variables, two.variables, strict=True):  # Dropout's seeds are among them
         assert np.allclose(mine, other, rtol=1e-4, atol=1e-5), mine.path
     assert int(one.optimizer.iterations.numpy()) == int(two.optimizer.iterations.numpy())
+
+
+def build_with(layer: Callable[[], keras.layers.Layer]) -> keras.Model:
+    """A model whose layer has something that the loop could get wrong; it takes and gives three numbers."""
+    keras.utils.set_random_seed(3)
+    x = keras.Input((3,))
+    middle = keras.layers.Reshape((-1,))(layer()(keras.layers.Reshape((3, 1))(x)))
+    model = keras.Model(x, keras.layers.Dense(1)(middle))
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.jit_compile, model.steps_per_execution = True, STEPS
+    return model
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [lambda: keras.layers.Conv1D(4, 2), lambda: Noise("masking", 0.2, 0.6, seed=7)],
+    ids=["convolution", "noise"],
+)
+def test_layers_that_need_care_train_as_in_keras(layer: Callable[[], keras.layers.Layer]) -> None:
+    one, two = build_with(layer), build_with(layer)
+    ours, theirs = train(one, fuse=True), train(two, fuse=False)
+    for name, values in ours.items():
+        assert values == pytest.approx(theirs[name], rel=1e-4), name
+    for mine, other in zip(one.variables, two.variables, strict=True):
+        assert np.allclose(mine, other, rtol=1e-4, atol=1e-5), mine.path
+
+
+def test_convolutions_are_not_put_into_a_loop() -> None:
+    convolutional = build_with(lambda: keras.layers.Conv1D(4, 2))
+    assert _has_convolutions(convolutional)
+    assert _has_convolutions(keras.Sequential([keras.Input((3,)), convolutional]))
+    assert not _has_convolutions(build())
 
 
 def test_starting_inside_an_epoch_trains_on_the_rest_only() -> None:

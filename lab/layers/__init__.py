@@ -1,0 +1,25 @@
+"""Layers that Keras lacks; `lab.layers.Noise` and so on load Keras when they are first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.layers.noise import Noise, corrupt
+
+__all__ = ["Noise", "corrupt"]
+
+_HOMES = {"Noise": "noise", "corrupt": "noise"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"lab.layers.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def register() -> None:
+    """Makes every layer here known to Keras, so that it can read models that have them."""
+    for home in set(_HOMES.values()):
+        importlib.import_module(f"lab.layers.{home}")
