@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("lab")
+_console: contextvars.ContextVar[Console | None] = contextvars.ContextVar("lab_console", default=None)
 
 
 class Trainer(OptimizationSettings):
@@ -93,13 +95,15 @@ class Trainer(OptimizationSettings):
         *,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         console: Console | None = None,
+        report: bool = True,
     ) -> Run:
         """Runs an experiment's stages and returns the run directory that they left.
 
         Args:
             experiment: what to run.
             callbacks: more callbacks, after the experiment's own.
-            console: where progress and report go; the terminal unless given.
+            console: where progress and report go; unless given, that of the run around this one, or the terminal.
+            report: whether the report is made, too; `lab report RUN` makes it later.
 
         Raises:
             LabError: anything that the user can mend. The run's status says `failed`, and why.
@@ -110,13 +114,14 @@ class Trainer(OptimizationSettings):
         from lab.reporting import show_made
 
         trainer = self.resolve(experiment)
-        console = console or Console()
+        console = console or _console.get() or Console()
         backends.select(trainer.backend, deterministic=trainer.deterministic)
         run = Run.create(experiment.name(), trainer.run_dir)
         session = _Session(trainer, experiment, run, console, callbacks)
         with log_to(console), backends.configured(trainer.precision, trainer.seed):
-            report = session.run_stages()
-            show_made(report, console)  # after all is written: a reader that goes away changes nothing
+            made = session.run_stages(report=report)
+            if made is not None:
+                show_made(made, console)  # after all is written: a reader that goes away changes nothing
         return run
 
 
@@ -138,8 +143,8 @@ class _Session:
         self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
         self.stage = "start"
 
-    def run_stages(self) -> Report:
-        """Runs all stages; whatever happens, the status says it and the lock is let go."""
+    def run_stages(self, *, report: bool) -> Report | None:
+        """Runs the stages; whatever happens, the status says it and the lock is let go."""
         try:
             self._write_records()
             log.info("%s: %s", self.experiment.name(), self.run.path)
@@ -150,10 +155,12 @@ class _Session:
                 model = self._build(data)
             with self._stage("fit"):
                 self._fit(model, data)
-            with self._stage("report"):
-                report = self._report()
+            made = None
+            if report:
+                with self._stage("report"):
+                    made = self._report()
             self.run.set_status(Status.COMPLETED, reason=self.run.stopped)
-            return report
+            return made
         except BaseException as error:
             self._fail(error)
             raise
@@ -259,8 +266,11 @@ def log_to(console: Console) -> Iterator[None]:
             style = "yellow" if record.levelno >= logging.WARNING else "dim"
             console.print(record.getMessage(), style=style, markup=False, highlight=False, soft_wrap=True)
 
+    if _console.get() is console:  # a run inside a run: its lines are shown already
+        yield
+        return
     logger, handler = logging.getLogger("lab"), Handler()
-    before = logger.level
+    before, token = logger.level, _console.set(console)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -268,3 +278,4 @@ def log_to(console: Console) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+        _console.reset(token)

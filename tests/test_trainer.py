@@ -411,3 +411,15 @@ def test_a_terminal_gets_bars() -> None:
     assert "epoch 2/2" in text
     assert "whole" in text
     assert "examples/s" in text
+
+
+def test_without_a_report_the_run_is_complete_and_can_be_reported_later() -> None:
+    toy = Toy()
+    shown = io.StringIO()
+    run = lab.Trainer().run(toy, console=Console(file=shown), report=False)
+    assert toy.seen == ["prepare", "build"]
+    assert run.status is lab.Status.COMPLETED
+    assert not (run.path / "report.json").exists()
+    assert "report.html" not in shown.getvalue()
+    report_again(str(run.path), Console(file=shown))
+    assert run.metrics["test_loss"] > 0
