@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 import types
 import typing
@@ -10,11 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pydantic
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, core_schema
 
 from lab.errors import SettingsError, nearest
 
-_WORDS = {"str": "text", "float": "number", "int": "whole number", "Path": "path"}
+_WORDS = {
+    "str": "text",
+    "float": "number",
+    "int": "whole number",
+    "Path": "path",
+    "Range": "number, or range such as 0.1:0.9",
+}
 _NONE = ("none", "null", "")  # what text says for None, where a field may be None
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,6 +43,70 @@ PositiveInt = pydantic.PositiveInt
 
 Seconds = Annotated[float, pydantic.BeforeValidator(_seconds)]
 """A time in seconds; `"90s"`, `"20m"`, `"1h30m"` are read too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """A number, or all numbers between two; written `0.5` or `0.1:0.9`, and `(0.1, 0.9)` in Python.
+
+    Args:
+        low, high: its ends; equal for a single number.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def read(cls, value: object) -> Range:
+        """Reads a number, a pair of numbers, or text.
+
+        Raises:
+            ValueError: it is none of them, an end is not finite, or they stand the wrong way round.
+        """
+        if isinstance(value, Range):
+            return value
+        given: Any = value.split(":") if isinstance(value, str) else value
+        ends = list(given) if isinstance(given, (list, tuple)) else [given]
+        try:
+            if any(isinstance(end, bool) for end in ends) or len(ends) not in (1, 2):
+                raise ValueError
+            low, high = float(ends[0]), float(ends[-1])
+        except (TypeError, ValueError):
+            raise ValueError("a number, or a range such as 0.1:0.9") from None
+        if not (math.isfinite(low) and low <= high < math.inf):
+            raise ValueError("a number, or a range with its lower end first, such as 0.1:0.9")
+        return cls(low, high)
+
+    @property
+    def middle(self) -> float:
+        """The number halfway."""
+        return (self.low + self.high) / 2
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is a single number."""
+        return self.low == self.high
+
+    def __str__(self) -> str:
+        return show(self.low) if self.is_one else f"{show(self.low)}:{show(self.high)}"
+
+    def __ge__(self, bound: float) -> bool:
+        return self.low >= bound
+
+    def __gt__(self, bound: float) -> bool:
+        return self.low > bound
+
+    def __le__(self, bound: float) -> bool:
+        return self.high <= bound
+
+    def __lt__(self, bound: float) -> bool:
+        return self.high < bound
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Tells pydantic how to read and write it."""
+        written = core_schema.plain_serializer_function_ser_schema(str)
+        return core_schema.no_info_plain_validator_function(cls.read, serialization=written)
 
 
 def field(
@@ -180,7 +252,7 @@ def _kind(info: pydantic.fields.FieldInfo) -> str:
             kinds.append("true or false")
         else:
             name = _WORDS.get(member.__name__, member.__name__)
-            kinds.append(f"{name} {bounds}" if bounds and member in (int, float) else name)
+            kinds.append(f"{name} {bounds}" if bounds and member in (int, float, Range) else name)
     return " or ".join(kinds)
 
 

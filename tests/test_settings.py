@@ -458,3 +458,63 @@ def test_any_value_is_taken_or_refused_with_a_settings_error(name: str, value: A
 @given(st.text(max_size=20).filter(lambda name: name not in Net.model_fields and name != "self"), JSON_LIKE)
 def test_any_unknown_name_is_refused_with_a_settings_error(name: str, value: Any) -> None:
     assert len(faults(Net, **{name: value})) == 1
+
+
+# --- ranges ---------------------------------------------------------------------------------------
+
+
+class Noisy(lab.Settings):
+    noise: lab.Range = lab.field(0.5, "Noise.", ge=0, le=1)
+    open_noise: lab.Range = lab.field("0.1:0.9", "More.", gt=-1, lt=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "low", "high", "written"),
+    [
+        (0.5, 0.5, 0.5, "0.5"),
+        (1, 1.0, 1.0, "1"),
+        ("0.25", 0.25, 0.25, "0.25"),
+        ("0.1:0.9", 0.1, 0.9, "0.1:0.9"),
+        (" 0.10 : 0.9 ", 0.1, 0.9, "0.1:0.9"),
+        ((0.1, 0.9), 0.1, 0.9, "0.1:0.9"),
+        ([0.2, 0.2], 0.2, 0.2, "0.2"),
+        (lab.Range(0.0, 1.0), 0.0, 1.0, "0:1"),
+    ],
+)
+def test_a_range_is_read_and_written(given: Any, low: float, high: float, written: str) -> None:
+    noise = Noisy(noise=given).noise
+    assert (noise.low, noise.high) == (low, high)
+    assert str(noise) == written
+    assert noise.is_one is (low == high)
+    assert noise.middle == pytest.approx((low + high) / 2)
+    values = json.loads(json.dumps(Noisy(noise=given).json_values()))
+    assert values["noise"] == written
+    assert Noisy(**values) == Noisy(noise=given)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["x", "0.9:0.1", "0.1:0.2:0.3", "0.1,0.9", "", ":", "nan", "inf", None, True, (), (1, 2, 3), {"low": 1}]
+)
+def test_what_is_no_range_is_refused(wrong: Any) -> None:
+    with pytest.raises(SettingsError, match=r"noise=.*expected a number, or a range.*0.1:0.9; the default is 0.5"):
+        Noisy(noise=wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, "0.5:1.5", "-1:0.5"])
+def test_both_ends_of_a_range_are_bounded(wrong: Any) -> None:
+    with pytest.raises(SettingsError, match=r"expected number, or range such as 0\.1:0\.9 >= 0 and <= 1"):
+        Noisy(noise=wrong)
+
+
+def test_open_bounds_of_a_range_are_outside_it() -> None:
+    inside: Any = "-0.5:1.5"
+    assert Noisy(open_noise=inside).open_noise == lab.Range(-0.5, 1.5)
+    outside: Any
+    for outside in ("-1:0", "0:2"):
+        with pytest.raises(SettingsError):
+            Noisy(open_noise=outside)
+
+
+def test_help_says_what_a_range_takes() -> None:
+    kinds = {knob.name: (knob.kind, show(knob.default)) for knob in knobs(Noisy)}
+    assert kinds["noise"] == ("number, or range such as 0.1:0.9 >= 0 and <= 1", "0.5")
