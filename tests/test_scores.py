@@ -8,9 +8,20 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage, stats
 
-from lab.baselines import Pca
-from lab.scores import EPSILON, binary_crossentropy, squared_error
+from lab.baselines import LinearMap, Pca, nearest_neighbours
+from lab.scores import (
+    EPSILON,
+    SCORES,
+    binary_crossentropy,
+    mean_and_interval,
+    psnr,
+    psnr_of_mean,
+    score_row,
+    squared_error,
+    ssim,
+)
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(5, 4, 3)).astype(np.float32)
@@ -152,3 +163,111 @@ def test_what_is_drawn_lies_between_paper_and_ink() -> None:
 def test_unseen_examples_can_be_scored(examples: np.ndarray) -> None:
     pca = Pca(examples[:40], 12)
     assert pca.error(examples[:40], 12) < pca.error(examples[40:], 12) < pca.error(examples[40:], 2)
+
+
+# --- PSNR, SSIM, intervals ------------------------------------------------------------------------
+
+PICTURES = np.random.default_rng(1).uniform(size=(6, 20, 24)).astype(np.float32)
+BLURRED = np.stack([ndimage.gaussian_filter(picture, 1.0) for picture in PICTURES])
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    expected = [metrics.peak_signal_noise_ratio(t, d, data_range=1) for t, d in zip(PICTURES, BLURRED, strict=True)]
+    assert psnr(PICTURES, BLURRED) == pytest.approx(expected, rel=1e-6)
+
+
+def test_psnr_of_a_tenth_off_is_twenty_decibels() -> None:
+    assert psnr(np.zeros((2, 3, 3)), np.full((2, 3, 3), 0.1)) == pytest.approx([20, 20])
+
+
+def test_psnr_of_a_perfect_copy_is_a_hundred() -> None:
+    assert list(psnr(PICTURES, PICTURES)) == [100] * 6
+    assert psnr_of_mean(PICTURES, PICTURES) == 100
+
+
+def test_psnr_of_the_mean_is_below_the_mean_of_psnr() -> None:
+    truth = np.zeros((2, 1, 1))
+    drawn = np.array([0.1, 0.01]).reshape(2, 1, 1)  # 20 and 40 dB
+    assert psnr(truth, drawn).mean() == pytest.approx(30)
+    assert psnr_of_mean(truth, drawn) == pytest.approx(-10 * math.log10((0.01 + 0.0001) / 2))
+
+
+@pytest.mark.parametrize("drawn", [BLURRED, PICTURES, 1 - PICTURES, np.zeros_like(PICTURES)])
+def test_ssim_is_that_of_scikit_image(drawn: np.ndarray) -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    wang = {"data_range": 1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = [
+        metrics.structural_similarity(t.astype(float), d.astype(float), **wang)
+        for t, d in zip(PICTURES, drawn, strict=True)
+    ]
+    assert ssim(PICTURES, drawn) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_of_a_copy_is_one_and_of_the_negative_is_below_zero() -> None:
+    assert ssim(PICTURES, PICTURES) == pytest.approx(np.ones(6))
+    assert (ssim(PICTURES, 1 - PICTURES) < 0).all()
+
+
+def test_the_interval_is_students() -> None:
+    values = RNG.normal(3, 2, 12)
+    mean, half = mean_and_interval(values)
+    low, high = stats.t.interval(0.95, 11, loc=values.mean(), scale=stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(5)
+    found = [mean_and_interval(rng.normal(0, 1, 8)) for _ in range(2000)]
+    assert np.mean([abs(mean) <= half for mean, half in found]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_one_value_has_no_interval() -> None:
+    assert mean_and_interval(np.array([2.5])) == (2.5, 0.0)
+
+
+def test_a_row_of_scores_has_the_scores_in_their_order() -> None:
+    row = score_row(PICTURES, BLURRED)
+    assert len(row) == len(SCORES)
+    shown = dict(zip(SCORES, (float(cell.partition(" ± ")[0]) for cell in row), strict=True))
+    assert shown["MSE"] == pytest.approx(squared_error(PICTURES, BLURRED).mean(), abs=6e-6)
+    assert shown["BCE"] == pytest.approx(binary_crossentropy(PICTURES, BLURRED).mean(), abs=6e-5)
+    assert shown["PSNR, dB"] == pytest.approx(psnr(PICTURES, BLURRED).mean(), abs=6e-3)
+    assert shown["PSNR of mean, dB"] == pytest.approx(psnr_of_mean(PICTURES, BLURRED), abs=6e-3)
+    assert shown["SSIM"] == pytest.approx(ssim(PICTURES, BLURRED).mean(), abs=6e-5)
+    halves = dict(zip(SCORES, (float(cell.partition(" ± ")[2]) for cell in row), strict=True))
+    assert halves["MSE"] == pytest.approx(mean_and_interval(squared_error(PICTURES, BLURRED))[1], abs=6e-6)
+
+
+# --- what a network has to beat -------------------------------------------------------------------
+
+
+def test_the_linear_map_finds_the_map_that_made_the_targets() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(500, 2, 3))
+    weights = rng.uniform(0.0, 0.05, size=(6, 4))
+    y = (x.reshape(500, 6) @ weights + 0.5).reshape(500, 2, 2)
+    assert LinearMap(x, y, ridge=1e-9)(x) == pytest.approx(np.clip(y, 0, 1), abs=1e-6)
+
+
+def test_the_linear_map_is_that_of_scikit_learn() -> None:
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(200, 5)), rng.uniform(0.3, 0.7, size=(200, 3))
+    expected = LinearRegression().fit(x, y).predict(x)
+    assert LinearMap(x, y, ridge=1e-9)(x) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_linear_map_bears_constant_values() -> None:
+    x, y = np.zeros((20, 4)), np.full((20, 2), 0.25)
+    assert LinearMap(x, y)(x) == pytest.approx(y)
+
+
+def test_nearest_neighbours_name_what_they_know() -> None:
+    rng = np.random.default_rng(4)
+    labels = np.arange(90) % 3
+    centres = rng.uniform(size=(3, 4, 4)) * 5
+    reader = nearest_neighbours(centres[labels] + rng.normal(0, 0.1, (90, 4, 4)), labels)
+    assert list(reader(centres)) == [0, 1, 2]
+    assert list(nearest_neighbours(centres[:2], labels[:2])(centres[1:2])) in ([0], [1])  # two vote
