@@ -6,7 +6,7 @@ Colours are those of Okabe and Ito, https://jfly.uni-koeln.de/color/; lines diff
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def style() -> Iterator[None]:
     import matplotlib
     from cycler import cycler
 
-    colours = cycler(color=COLOURS[:4]) + cycler(linestyle=DASHES)
+    colours = cycler(color=COLOURS[:6]) + cycler(linestyle=[*DASHES, (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1))])
     look: dict[Any, Any] = {
         "axes.prop_cycle": colours,
         "axes.spines.top": False,
@@ -129,7 +129,10 @@ def history(rows: Sequence[Mapping[str, float]], metric: str = "loss") -> Figure
 
 
 def image_rows(
-    rows: Mapping[str, Array], columns: Sequence[str] = (), groups: Sequence[tuple[str, int]] = ()
+    rows: Mapping[str, Array],
+    columns: Sequence[str] = (),
+    groups: Sequence[tuple[str, int]] = (),
+    signed: Collection[str] = (),
 ) -> Figure:
     """Draws rows of grey images under one another, the same example in each column.
 
@@ -137,13 +140,14 @@ def image_rows(
         rows: for each label, images of shape (columns, height, width); 0 is paper and 1 ink.
         columns: a short text below each column.
         groups: names of neighbouring columns and how many each spans, written above them.
+        signed: labels of rows of differences, from -1 (blue) over 0 (white) to 1 (red).
     """
     count = max(len(images) for images in rows.values())
     width = 0.62 * count + 1.2
     figure, axes = grid(len(rows), count, size=(width, 0.68 * len(rows) + 0.55), squeeze=False)
     for line, (label, images) in enumerate(rows.items()):
         for place in range(count):
-            _image(axes[line, place], images[place] if place < len(images) else None)
+            _image(axes[line, place], images[place] if place < len(images) else None, label in signed)
         axes[line, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     for place, text in enumerate(columns):
         axes[-1, place].set_xlabel(text, fontsize=7)
@@ -157,13 +161,14 @@ def image_rows(
     return figure
 
 
-def _image(axes: Axes, image: Array | None) -> None:
+def _image(axes: Axes, image: Array | None, signed: bool) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
     if image is not None:
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        colours, least = ("RdBu_r", -1) if signed else ("gray_r", 0)
+        axes.imshow(image, cmap=colours, vmin=least, vmax=1, interpolation="nearest")
 
 
 def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], *, x: str, y: str) -> Figure:

@@ -281,3 +281,27 @@ def test_classes_draw_a_panel_each_with_its_classes_named_at_the_median() -> Non
     faces = [np.asarray(cloud.get_facecolor())[0, :3] for cloud in clouds]
     assert np.allclose(faces, [colors.to_rgb(plots.TEN[0]), colors.to_rgb(plots.TEN[7])])
     drawn(figure)
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+def test_rows_of_differences_are_drawn_from_blue_over_white_to_red() -> None:
+    figure = plots.image_rows({"true": IMAGES, "error": IMAGES - 0.5}, signed=("error",))
+    plain, signed = figure.axes[0].images[0], figure.axes[3].images[0]
+    assert plain.get_clim() == (0, 1)
+    assert signed.get_clim() == (-1, 1)
+    red, white, blue = signed.get_cmap()([1.0, 0.5, 0.0])
+    assert red[0] > red[2]
+    assert min(white[:3]) > 0.95
+    assert blue[2] > blue[0]
+    drawn(figure)
+
+
+def test_six_lines_differ_in_colour_and_dash() -> None:
+    with plots.style():
+        figure = plots.curves({str(name): ([0, 1], [name, name]) for name in range(6)}, x="x", y="y")
+        lines = figure.axes[0].lines
+        assert len({line.get_color() for line in lines}) == 6
+        assert len({str(line.get_linestyle()) + str(getattr(line, "_dash_pattern", "")) for line in lines}) == 6
+        drawn(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +58,55 @@ def resize(image: Array, height: int, width: int) -> Array:
     return np.asarray(np.clip(resized, 0, 1))
 
 
+def by_tiles(image: Array, side: int, draw: Callable[[Array], Array]) -> Array:
+    """Draws a picture of any size with a function that takes squares, in overlapping tiles.
+
+    Tiles stand a quarter of their side apart and are blended with weights that fall off to their
+    edges (a Hann window), so that no seam shows. A picture smaller than a tile is continued by its
+    edges and cut back.
+
+    Args:
+        image: grey values, shape (height, width).
+        side: of a tile, in pixels.
+        draw: turns images of shape (n, side, side) into images of that shape.
+    """
+    height, width = image.shape
+    if (height, width) == (side, side):
+        return np.asarray(draw(image[None])[0])
+    padded = np.pad(image, ((0, max(0, side - height)), (0, max(0, side - width))), mode="edge")
+    wave = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
+    window = np.outer(wave, wave)
+    total, weight = np.zeros(padded.shape), np.zeros(padded.shape)
+    rows, columns = (_places(size, side) for size in padded.shape)
+    for row in rows:  # one band at a time: a large picture has millions of tiles
+        tiles = np.stack([padded[row : row + side, column : column + side] for column in columns])
+        for column, tile in zip(columns, draw(tiles), strict=True):
+            total[row : row + side, column : column + side] += window * tile
+            weight[row : row + side, column : column + side] += window
+    return (total / weight)[:height, :width].astype(np.float32)
+
+
+def _places(size: int, side: int) -> list[int]:
+    """Where tiles begin, a quarter of their side apart, the last one at the end."""
+    last = size - side
+    return [*range(0, last, max(1, side // 4)), last]
+
+
 def write_grey(path: Path, image: Array, scale: int = 1) -> None:
-    """Writes grey values from 0 to 1 as a PNG, each value as a square of `scale` pixels."""
+    """Writes grey values from 0 to 1 as a PNG, each value as a square of `scale` pixels.
+
+    Raises:
+        DataError: it cannot be written there.
+    """
     from PIL import Image
 
     values = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(np.kron(values, np.ones((scale, scale), np.uint8))).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        raise DataError(f"{path}: expected to write the result there, {error.strerror or error}") from None
 
 
 def distort(images: Array, seed: int) -> Array:

@@ -17,7 +17,7 @@ from lab.settings import show
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NUMBER = re.compile(r"[-+\u00b1]?[\d.,]*(e[-+]?\d+)?( ?%)?")  # an empty cell is one, too
+_NUMBER = re.compile(r"[-+\u00b1]?[\d.,]*(e[-+]?\d+)?( \u00b1 [\d.,]+)?( ?(%|dB))?")  # an empty cell is one, too
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

@@ -43,7 +43,7 @@ def _show(item: Section | Text | Answer | Table | Picture, report: Report, conso
             Panel(_words(item.text), title=_plain(item.question, "bold"), title_align="left", box=box.ROUNDED)
         )
     elif isinstance(item, Table):
-        console.print(_table(item))
+        console.print(_table(item, console.width))
     else:
         console.print(_plain(f"{report.folder / item.file}  {item.caption}", "cyan"), soft_wrap=True)
 
@@ -55,12 +55,15 @@ def _metrics(metrics: list[Metric]) -> RichTable:
     return table
 
 
-def _table(item: Table) -> RichTable:
+def _table(item: Table, width: int) -> RichTable:
+    """A table; where it is too wide, an interval goes below its number."""
+    widest = [max(map(len, column)) for column in zip(item.columns, *item.rows, strict=True)]
+    interval = " \u00b1 " if sum(widest) + 3 * len(widest) <= width else "\n\u00b1 "
     table = RichTable(box=box.SIMPLE_HEAD, title=_plain(item.caption) if item.caption else None, title_justify="left")
     for column, is_number in zip(item.columns, numeric_columns(item), strict=True):
         table.add_column(_plain(column), justify="right" if is_number else "left", overflow="fold")
     for row in item.rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(_plain(cell.replace(" \u00b1 ", interval)) for cell in row))
     return table
 
 

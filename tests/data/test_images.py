@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lab.data.images import distort, read_grey, resize, write_grey
+from lab.data.images import by_tiles, distort, read_grey, resize, write_grey
 from lab.errors import DataError
 from tests.conftest import digits
 
@@ -236,3 +236,46 @@ def test_a_centred_disc_stays_where_it_is_within_a_pixel() -> None:
     for image in distort(np.repeat(disc[None], 50, axis=0), 2):
         centre = (image * rows).sum() / image.sum(), (image * columns).sum() / image.sum()
         assert centre == pytest.approx((13.5, 13.5), abs=1.25)
+
+
+# --- tiles ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(28, 28), (29, 28), (100, 61), (28, 300), (5, 90), (1, 1), (27, 27)])
+def test_tiles_of_a_function_that_changes_nothing_give_the_picture_back(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).random(size, np.float32)
+    made = by_tiles(image, 28, lambda tiles: tiles)
+    assert made.shape == size
+    assert made.dtype == np.float32
+    assert np.allclose(made, image, atol=1e-6)
+
+
+def test_tiles_overlap_and_leave_no_seam() -> None:
+    seen = 0
+
+    def darken_the_edges(tiles: np.ndarray) -> np.ndarray:
+        nonlocal seen
+        seen += len(tiles)
+        assert tiles.shape[1:] == (28, 28)
+        made = np.ones_like(tiles)
+        made[:, [0, -1]] = made[:, :, [0, -1]] = 0
+        return made
+
+    made = by_tiles(np.zeros((84, 84), np.float32), 28, darken_the_edges)
+    assert seen == 9 * 9, "a quarter of the side apart"
+    assert made[3:-3, 3:-3].min() > 0.97, "what a tile does at its edge hardly counts"
+
+
+def test_each_tile_sees_what_is_there() -> None:
+    image = np.zeros((28, 140), np.float32)
+    image[:, 70:] = 1
+    made = by_tiles(image, 28, lambda tiles: np.broadcast_to(tiles.mean(axis=(1, 2), keepdims=True), tiles.shape))
+    assert made[14, 5] == 0
+    assert made[14, 135] == 1
+    assert made[14, 69] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_picture_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="expected to write the result there"):
+        write_grey(tmp_path / "file" / "x.png", np.zeros((2, 2)))

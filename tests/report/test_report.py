@@ -456,3 +456,20 @@ def test_backticks_split_a_text_and_a_single_one_is_only_that(text: str, parts: 
 def test_a_column_is_numeric_when_every_cell_is(cells: list[str], numeric: bool) -> None:
     table = Table(("name", "n"), tuple(("word", cell) for cell in cells), "")
     assert numeric_columns(table) == [False, numeric]
+
+
+def test_in_a_narrow_terminal_an_interval_goes_below_its_number(report: Report) -> None:
+    report.table(("what", "score", "other"), [("a", "0.12 ± 0.03", "7.5 ± 0.2")])
+    shown = {width: Console(width=width, file=io.StringIO(), force_terminal=False) for width in (60, 30)}
+    for console in shown.values():
+        show_report(report, console)
+    wide, narrow = (console.file.getvalue() for console in shown.values())  # type: ignore[attr-defined]
+    assert "0.12 ± 0.03" in wide
+    assert "0.12 ± 0.03" not in narrow
+    assert any(line.split() == ["a", "0.12", "7.5"] for line in narrow.splitlines())
+    assert any(line.split() == ["±", "0.03", "±", "0.2"] for line in narrow.splitlines())
+
+
+def test_a_number_with_its_interval_stands_to_the_right() -> None:
+    table = Table(("a", "b"), (("0.12 ± 0.03", "9.38 dB"), ("7 ± 1", "")), "")
+    assert numeric_columns(table) == [True, True]
