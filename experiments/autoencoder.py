@@ -87,11 +87,16 @@ class Autoencoder(lab.Experiment[Settings]):
         return dataclasses.replace(split, x=x, y=x, labels=labels)
 
     def build(self, data: lab.Data) -> keras.Model:
-        encoder, decoder = self.build_encoder(), self.build_decoder(data.train.x)
         image = keras.Input((SIDE, SIDE), name="image")
-        model = keras.Model(image, decoder(encoder(image)), name="autoencoder")
+        model = keras.Model(image, self.network(image, data), name=self.name())
         model.compile(keras.optimizers.Adam(3e-3), keras.losses.BinaryCrossentropy())
         return model
+
+    def network(self, image: keras.KerasTensor, data: lab.Data) -> keras.KerasTensor:
+        """Returns the image that is drawn, as a tensor (batch, 28, 28), for the one that comes in."""
+        encoder, decoder = self.build_encoder(), self.build_decoder(data.train.x)
+        drawn: keras.KerasTensor = decoder(encoder(image))
+        return drawn
 
     def build_encoder(self) -> keras.Model:
         """Returns the half that turns images (batch, 28, 28) into codes (batch, latent_dim)."""
@@ -302,22 +307,29 @@ class Autoencoder(lab.Experiment[Settings]):
                 yield error
 
     def _predict_file(self, run: lab.Run, path: Path, options: Options) -> str:
-        picture = read_grey(path)
-        image = resize(1 - picture if options.invert else picture, SIDE, SIDE)
+        picture = self.read_picture(path, options)
+        image = resize(picture, SIDE, SIDE)
         drawn = np.asarray(run.model.predict(image[None], verbose=0))[0]
-        folder = options.output or path.parent
-        target = folder / f"{path.stem}.reconstruction.png"
-        try:
-            write_grey(target, np.hstack([image, np.ones((SIDE, 1)), drawn]), scale=8)
-        except OSError as error:
-            raise lab.DataError(f"{target}: expected to write the result there, {error.strerror or error}") from None
+        target = (options.output or path.parent) / f"{path.stem}.reconstruction.png"
+        write_grey(target, np.hstack([image, np.ones((SIDE, 1)), drawn]), scale=8)
         notes = []
         if picture.shape != (SIDE, SIDE):
             notes.append(f"resized from {picture.shape[1]} x {picture.shape[0]} pixels")
-        if image.mean() > 0.5:
-            notes.append("it is mostly light; for a dark digit on light paper add --invert")
-        said = f" ({'; '.join(notes)})" if notes else ""
-        return f"{path} -> {target}, squared error {squared_error(image[None], drawn[None])[0]:.4f}{said}\n"
+        said = f"{path} -> {target}, squared error {squared_error(image[None], drawn[None])[0]:.4f}"
+        return self.with_notes(said, notes, picture)
+
+    @staticmethod
+    def read_picture(path: Path, options: Options) -> Array:
+        """Returns a user's picture, light on dark as MNIST is; shape (height, width)."""
+        picture = read_grey(path)
+        return 1 - picture if options.invert else picture
+
+    @staticmethod
+    def with_notes(said: str, notes: Sequence[str], picture: Array) -> str:
+        """Returns a line of output with notes in brackets, and what the picture itself suggests."""
+        light = ["it is mostly light; for a dark digit on light paper add --invert"] if picture.mean() > 0.5 else []
+        together = "; ".join([*notes, *light])
+        return f"{said} ({together})\n" if together else f"{said}\n"
 
 
 def _range(codes: Array) -> tuple[Array, Array]:

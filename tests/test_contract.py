@@ -22,7 +22,10 @@ NAMES = sorted(names())
 @pytest.fixture
 def made_data(digits_file: Path) -> dict[str, dict[str, Any]]:
     """The knobs that give each experiment small data of the right shape."""
-    return {"autoencoder": {"data": digits_file}}
+    return {
+        "autoencoder": {"data": digits_file},
+        "denoising_autoencoder": {"data": digits_file, "hidden_units": "32", "companions": "none"},
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
