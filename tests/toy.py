@@ -22,7 +22,7 @@ class Settings(lab.Settings):
 class Toy(lab.Experiment[Settings]):
     """Fits a plane."""
 
-    trainer = {"epochs": 2, "batch_size": 8}
+    trainer = {"epochs": 2, "batch_size": 8, "jit": False}  # XLA would compile for longer than it trains
     presets = {"wide": {"width": 32, "epochs": 3}}
     key_metric = "test_loss"
     sweep = ("width", (1, 2))
