@@ -5,10 +5,10 @@
 The same network as the basic autoencoder learns something else: noise goes in, fresh for each digit
 in each epoch, and the clean digit must come out (Vincent et al., 2008). The report compares it with
 the basic autoencoder, with doing nothing, and with the filters that an image-processing user would
-pick. At a standard deviation of 0.5 the default takes DEFAULT_TIME of training on two cores and
-reaches DEFAULT_PSNR dB on the test digits, where the noisy digits have 9.4 and a 3x3 median filter 14.2.
-`preset=full` takes FULL_TIME and reaches FULL_PSNR dB, `preset=unet`, a small convolutional U-Net
-(Ronneberger, Fischer and Brox, 2015), UNET_TIME and UNET_PSNR dB.
+pick. At a standard deviation of 0.5 the default takes two and a half minutes of training on two
+cores, as long for each of the two models beside it, and reaches 20.5 dB on the test digits, where the
+noisy digits have 9.4 and a 3x3 median filter 14.2. `preset=unet`, a small convolutional U-Net
+(Ronneberger, Fischer and Brox, 2015), takes 25 minutes and reaches 21.5 dB.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class DenoisingAutoencoder(Autoencoder):
             "hidden_units": (2048, 1024),
             "latent_dim": 512,
             "distortions": 3,
-            "epochs": 11,
+            "epochs": 7,
             "warmup_steps": 500,
             "companions": "basic",
         },

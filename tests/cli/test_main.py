@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> Pat
 def test_list_says_what_can_be_run() -> None:
     done = lab("list")
     assert done.returncode == 0
-    assert "autoencoder  How few numbers can hold a handwritten digit?" in done.stdout
+    assert "autoencoder How few numbers can hold a handwritten digit?" in " ".join(done.stdout.split())
 
 
 def test_help_of_an_experiment_shows_both_kinds_of_knobs_with_defaults() -> None:

@@ -18,6 +18,7 @@ import lab
 from experiments import denoising_autoencoder
 from experiments.autoencoder import Autoencoder
 from experiments.denoising_autoencoder import DenoisingAutoencoder, DenoisingOptions
+from lab import filters
 from lab.data import mnist
 from lab.data.images import read_grey
 from lab.errors import SettingsError
@@ -26,6 +27,7 @@ from lab.scores import psnr, squared_error
 
 SMALL: dict[str, Any] = {"hidden_units": (64,), "latent_dim": 16}
 LEVELS = (0.0, 0.5, 1.0)
+EVERY_FILTER = filters.available
 
 
 def quiet() -> Console:
@@ -34,8 +36,9 @@ def quiet() -> Console:
 
 @pytest.fixture(scope="module", autouse=True)
 def _briefly() -> Iterator[None]:
-    """Fewer levels on the curve, and fewer digits to tune filters on."""
+    """Fewer levels on the curve, fewer digits to tune filters on, and only the quick filters."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filters, "available", lambda: EVERY_FILTER()[:2])
         patch.setattr(denoising_autoencoder, "LEVELS", LEVELS)
         patch.setattr(denoising_autoencoder, "TUNED_ON", 100)
         yield
@@ -284,6 +287,7 @@ def test_predict_of_a_digit_is_the_models(trained: lab.Run, tmp_path: Path) -> N
 @pytest.mark.real_data
 def test_a_few_thousand_real_digits_teach_it_to_beat_every_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAB_CACHE")
+    monkeypatch.setattr(filters, "available", EVERY_FILTER)
     data = mnist.load().as_inputs_and_targets()
 
     class Few(DenoisingAutoencoder):
