@@ -90,8 +90,7 @@ class DenoisingAutoencoder(Autoencoder):
         "full": {
             "hidden_units": (2048, 1024),
             "latent_dim": 512,
-            "distortions": 3,
-            "epochs": 7,
+            "epochs": 40,
             "warmup_steps": 500,
             "companions": "basic",
         },
