@@ -230,8 +230,9 @@ class DenoisingAutoencoder(Autoencoder):
         )
         clean.table(report, "The same where clean digits go in; 100 dB stands for no error at all.")
         report.text(
-            f"What needs no network was tuned on {TUNED_ON} validation digits with the same noise. Clipping leaves the "
-            "paper grey and filters keep it so; `with levels` sets black and white points after the filter, as any "
+            "Filters and PCA were tuned on validation digits with the same noise, the linear map is fitted on noisy "
+            "training digits. Clipping leaves the paper grey and filters keep it so; "
+            "`with levels` sets black and white points after the filter, as any "
             f"image editor does. The basic autoencoder never saw noise. {self._alike}"
         )
         if BASIC not in noisy:
@@ -257,7 +258,7 @@ class DenoisingAutoencoder(Autoencoder):
     def _alike(self) -> str:
         """What the basic autoencoder has in common with this one."""
         if self.settings.network == "dense":
-            return "Layers and epochs are the same; only what goes in while training differs."
+            return "The layers are the same, its epochs at least as many; only what goes in while training differs."
         return "It is trained for as many epochs, but fully connected: a U-Net's skips would let it copy."
 
     def _robustness(self, run: lab.Run, denoisers: Mapping[str, Denoiser], best: str, report: lab.Report) -> None:

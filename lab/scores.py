@@ -36,7 +36,7 @@ def psnr_of_mean(images: Array, drawn: Array) -> float:
 
 
 def ssim(images: Array, drawn: Array) -> Array:
-    """Returns each image's structural similarity, at most 1; float64, shape (n,).
+    """Returns each image's structural similarity, at most 1; float32, shape (n,).
 
     Wang, Bovik, Sheikh and Simoncelli, 2004, as they set it: a Gaussian window of 1.5 pixels, 11 wide,
     K1 = 0.01, K2 = 0.03, a range of 1; averaged where the whole window lies inside the image.
