@@ -225,8 +225,8 @@ class DenoisingAutoencoder(Autoencoder):
         report.section("The comparison")
         noisy.table(
             report,
-            f"Noisy digits go in: means over {count:,} test digits with 95 % intervals. `PSNR` is the mean of the "
-            "images' own values; `PSNR of mean` comes from the mean squared error.",
+            f"Noisy digits go in: means over {count:,} test digits with 95 % intervals. PSNR is the mean of the "
+            "images' own values; PSNR of mean comes from the mean squared error.",
         )
         clean.table(report, "The same where clean digits go in; 100 dB stands for no error at all.")
         report.text(
@@ -299,9 +299,9 @@ class DenoisingAutoencoder(Autoencoder):
         report.figure(
             "differences",
             plots.image_rows(rows, groups=spans, signed=("taken off", "error")),
-            "`taken off` is noisy less denoised, `error` is denoised less clean: red is ink too much, blue ink too "
+            "Taken off: noisy less denoised. Error: denoised less clean: red is ink too much, blue ink too "
             "little. Clipped noise can only darken paper and only lighten ink, so that a trace of the stroke in what "
-            "was taken off is right; whole pieces of one, red or blue, in `error` are not.",
+            "was taken off is right; whole pieces of one, red or blue, in the error are not.",
         )
         rows_of_ink = [
             (name, *(f"{100 * share:.1f} %" for share in noisy.ink(name))) for name in (BASIC, OWN) if name in noisy
