@@ -14,6 +14,7 @@ from rich.console import Console
 from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Data
+from lab.data.streams import batched
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
 from lab.progress import ProgressBars
@@ -57,11 +58,13 @@ def batches_for(trainer: Trainer, data: Data) -> tuple[Batches, Batches]:
     """Returns the training and the validation batches."""
     limit, made = trainer.limit_batches, []
     for split, training in ((data.train, True), (data.validation, False)):
-        steps = math.ceil(len(split) / trainer.batch_size)
-        at_most = None if limit is None else math.ceil(limit * steps) if limit < 1 else int(limit)
-        stop = trainer.max_steps if training else None
         shuffle = training and trainer.overfit_batches is None
-        made.append(Batches(split, trainer.batch_size, seed=trainer.seed, shuffle=shuffle, limit=at_most, stop=stop))
+        stop = trainer.max_steps if training else None
+        batches = batched(split, trainer.batch_size, seed=trainer.seed, shuffle=shuffle, stop=stop)
+        if limit is not None:
+            steps = batches.steps_per_epoch
+            batches.steps_per_epoch = min(steps, math.ceil(limit * steps) if limit < 1 else int(limit))
+        made.append(batches)
     return made[0], made[1]
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import layers
-from lab.data import Batches, Data
+from lab.data import Data
+from lab.data.streams import batched
 from lab.errors import LabError, RunError, nearest
 from lab.files import read_json, write_json, write_text
 from lab.status import Standing, Status
@@ -288,7 +289,7 @@ class Run:
             RunError: the data is not there yet, or the model has no such metric.
         """
         if split not in self._evaluations:
-            batches = Batches(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
+            batches = batched(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
             self._evaluations[split] = self.model.evaluate(batches.feed(), verbose=0, return_dict=True)
         found = self._evaluations[split]
         if metric not in found:

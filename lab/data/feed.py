@@ -17,6 +17,7 @@ import numpy as np
 
 from lab.data.arrays import leaves, map_arrays
 from lab.data.batches import Batches
+from lab.data.streams import Streams, Windows
 
 if TYPE_CHECKING:
     import keras
@@ -77,10 +78,29 @@ def _hold(batches: Batches) -> tuple[Any, ...]:
 
     def hold(array: Any) -> Any:
         if id(array) not in held:
-            held[id(array)] = tf.constant(array)
+            held[id(array)] = _Held(array) if isinstance(array, Windows) else tf.constant(array)
         return held[id(array)]
 
     return tuple(map_arrays(hold, part) for part in batches.split.parts())
+
+
+class _Held:
+    """Windows whose tokens are a tensor."""
+
+    def __init__(self, windows: Windows) -> None:
+        import tensorflow as tf
+
+        self.tokens = tf.constant(windows.tokens)
+        self.windows = windows
+
+    def at(self, starts: Any) -> Any:
+        """The windows that begin there; (starts, length)."""
+        import tensorflow as tf
+
+        last = len(self.windows) - 1
+        places = tf.expand_dims(starts, 1) + tf.range(self.windows.length)
+        found = tf.gather(self.tokens, tf.minimum(places, last))
+        return tf.where(places <= last, found, tf.constant(self.windows.fill, found.dtype))
 
 
 def _gather(parts: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
@@ -91,7 +111,7 @@ def _gather(parts: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
 
     def take(tensor: Any) -> Any:
         if id(tensor) not in taken:
-            taken[id(tensor)] = tf.gather(tensor, indices)
+            taken[id(tensor)] = tensor.at(indices) if isinstance(tensor, _Held) else tf.gather(tensor, indices)
         return taken[id(tensor)]
 
     return tuple(map_arrays(take, part) for part in parts)
@@ -101,10 +121,12 @@ def _indices(batches: Batches, size: int) -> Any:
     """A dataset of an epoch's indices, `size` at a time; the epoch is looked up when it is iterated over."""
     import tensorflow as tf
 
+    whole = isinstance(batches, Streams) and size == batches.batch_size  # a carried state has a fixed size
+
     def of_an_epoch(_: Any) -> Any:
         order = tf.numpy_function(lambda: batches.remaining().astype(np.int32), [], tf.int32, stateful=True)
         order.set_shape([None])
-        return tf.data.Dataset.from_tensor_slices(order).batch(size)
+        return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=whole)
 
     return tf.data.Dataset.range(1).flat_map(of_an_epoch)
 
@@ -196,7 +218,8 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
         return model.get_metrics_result()
 
     loop = tf.function(whole_batches, jit_compile=True)
-    single = tf.function(last_batch, jit_compile=True, input_signature=[tf.TensorSpec([None], tf.int32)])
+    rows = size if isinstance(batches, Streams) else None  # a carried state has a fixed size
+    single = tf.function(last_batch, jit_compile=True, input_signature=[tf.TensorSpec([rows], tf.int32)])
 
     def run(iterator: Any) -> Any:
         chosen = next(iterator)

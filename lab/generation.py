@@ -1,0 +1,263 @@
+"""Writing with a recurrent network: one symbol at a time, from its state, in one compiled loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.data import Array
+from lab.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+CHUNK = 32  # steps in one call of the compiled loop
+SAMPLE = -1  # the "forced" symbol of a step whose symbol is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How the next symbol is chosen.
+
+    Args:
+        temperature: the logits are divided by it; 0 takes the most likely symbol. One number, or one a row.
+        top_k: only the so many most likely symbols (Fan, Lewis and Dauphin, 2018); None: all.
+        top_p: only the most likely symbols that together have this probability (Holtzman et al., 2020).
+        seed: the same seed draws the same symbols.
+
+    Raises:
+        UsageError: a value is out of bounds.
+    """
+
+    temperature: float | Sequence[float] = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        temperatures = np.atleast_1d(np.asarray(self.temperature, np.float64))
+        if not (np.isfinite(temperatures) & (temperatures >= 0)).all():
+            raise UsageError(f"temperature={self.temperature}: expected numbers of 0 or more")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top_k={self.top_k}: expected a whole number of 1 or more")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UsageError(f"top_p={self.top_p}: expected a number above 0, at most 1")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"seed={self.seed}: expected a whole number from 0 to 2**64 - 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What a number of steps gave; every array has the shape (rows, steps), `cells` (rows, steps, units).
+
+    Args:
+        symbols: what was read or drawn.
+        log_probability: of each, in nats, as the network sees it (temperature 1, nothing left out).
+        entropy: of the distribution that each was drawn from, in nats.
+        cells: the last recurrent layer's state after each step; None unless asked for.
+        probabilities: of every symbol before each step, (rows, steps, symbols); None unless asked for.
+    """
+
+    symbols: Array
+    log_probability: Array
+    entropy: Array
+    cells: Array | None = None
+    probabilities: Array | None = None
+
+
+class Generator:
+    """A network over symbols, run step by step for many rows at once, on whichever backend.
+
+    It takes any model that is a chain of layers: an embedding first, recurrent layers that have a
+    `cell`, dropout, and layers that treat each step alike, such as `Dense`; the last gives logits. A
+    step costs what the cells cost: the past is in the state and never read again.
+
+    Args:
+        model: the chain; its own carried state is not touched.
+        rows: texts side by side.
+        never: symbols that are never drawn, such as the one for what is unknown.
+
+    Raises:
+        ModelError: the model is no such chain.
+    """
+
+    def __init__(self, model: keras.Model, rows: int = 1, never: Sequence[int] = ()) -> None:
+        self.layers = chain(model)
+        self.rows = rows
+        self.size = int(model.output_shape[-1])
+        allowed = np.zeros(self.size, np.float32)
+        allowed[list(never)] = -1e9
+        self._allowed = allowed
+        self._compiled: dict[tuple[bool, bool, bool, bool], Callable[..., Any]] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins new texts: the states are zero, and no symbol is likelier than another."""
+        import keras
+
+        shapes = [layer.cell.state_size for layer in self.layers if hasattr(layer, "cell")]
+        self._states: Any = [
+            [np.zeros((self.rows, size), "float32") for size in (shape if isinstance(shape, (list, tuple)) else [shape])]
+            for shape in shapes
+        ]
+        self._states = keras.tree.map_structure(keras.ops.convert_to_tensor, self._states)
+        self._logits: Any = keras.ops.zeros((self.rows, self.size), "float32")
+
+    def read(self, symbols: Array, *, cells: bool = False, probabilities: bool = False) -> Steps:
+        """Reads symbols (rows, steps) and goes on from there."""
+        symbols = np.asarray(symbols, np.int32).reshape(self.rows, -1)
+        return join(list(self._run(symbols, Sampling(), cells=cells, probabilities=probabilities)))
+
+    def write(self, length: int, sampling: Sampling) -> Iterator[Steps]:
+        """Draws `length` symbols for each row, and yields them as they come, some at a time."""
+        if length < 0:
+            raise UsageError(f"length={length}: expected a whole number of 0 or more")
+        yield from self._run(np.full((self.rows, length), SAMPLE, np.int32), sampling)
+
+    def _run(
+        self, forced: Array, sampling: Sampling, *, cells: bool = False, probabilities: bool = False
+    ) -> Iterator[Steps]:
+        temperature = np.broadcast_to(np.asarray(sampling.temperature, np.float32), (self.rows,))
+        top_k = min(sampling.top_k or self.size, self.size)
+        top_p = 1.0 if sampling.top_p is None else sampling.top_p
+        narrow = top_k < self.size or top_p < 1
+        key = (narrow, cells, probabilities, bool((forced == SAMPLE).any()))
+        if key not in self._compiled:
+            self._compiled[key] = _compiled(self._loop(*key))
+        rng = np.random.Generator(np.random.Philox(key=sampling.seed))
+        length = forced.shape[1]
+        for start in range(0, length, CHUNK):
+            part = forced[:, start : start + CHUNK]
+            count = part.shape[1]
+            steps = np.zeros((CHUNK, self.rows), np.int32)
+            steps[:count] = part.T
+            drawn = rng.random((CHUNK, self.rows), np.float32)
+            counts = np.arange(CHUNK, dtype=np.int32) < count
+            limits = (np.int32(top_k), np.float32(top_p))
+            state, found = self._compiled[key](self._logits, self._states, steps, drawn, counts, temperature, *limits)
+            self._logits, self._states = state
+            symbols, *rest = (np.moveaxis(np.asarray(_numpy(one))[:count], 0, 1) for one in found)
+            log_probability, entropy, *more = rest
+            inside = more.pop(0) if cells else None
+            yield Steps(symbols, log_probability, entropy, inside, more.pop(0) if probabilities else None)
+
+    def _loop(self, narrow: bool, cells: bool, probabilities: bool, draws: bool) -> Callable[..., Any]:
+        from keras import ops
+
+        def loop(
+            logits: Any, states: Any, forced: Any, drawn: Any, counts: Any, temperature: Any, top_k: Any, top_p: Any
+        ) -> Any:
+            cold = ops.expand_dims(temperature == 0, 1)
+            heat = ops.expand_dims(ops.where(temperature == 0, ops.ones_like(temperature), temperature), 1)
+
+            def step(state: Any, now: Any) -> Any:
+                logits, states = state
+                given, uniform, counts = now
+                natural = ops.log_softmax(logits)
+                kept = logits / heat + self._allowed
+                if narrow:
+                    kept = _narrowed(kept, top_k, top_p)
+                chosen = ops.softmax(kept)
+                symbols = given
+                if draws:
+                    ladder = ops.cumsum(chosen, axis=1)
+                    place = ops.expand_dims(uniform, 1) * ladder[:, -1:]  # the sum is not quite 1
+                    warm = ops.minimum(ops.sum(ops.cast(ladder <= place, "int32"), axis=1), self.size - 1)
+                    warm = ops.where(cold[:, 0], ops.cast(ops.argmax(kept, axis=1), "int32"), warm)
+                    symbols = ops.where(given < 0, warm, given)
+                entropy = -ops.sum(chosen * ops.log(ops.maximum(chosen, 1e-30)), axis=1)
+                entropy = ops.where(cold[:, 0], ops.zeros_like(entropy), entropy)
+                surprise = ops.take_along_axis(natural, ops.expand_dims(symbols, 1), axis=1)[:, 0]
+                new_logits, new_states = self._step(symbols, states)
+                state = _where(counts, (new_logits, new_states), (logits, states))
+                found = [symbols, surprise, entropy]
+                if cells:
+                    found.append(new_states[-1][-1])
+                if probabilities:
+                    found.append(ops.exp(natural))
+                return state, tuple(found)
+
+            return ops.scan(step, (logits, states), (forced, drawn, counts))
+
+        return loop
+
+    def _step(self, symbols: Any, states: Any) -> tuple[Any, Any]:
+        """One step of every layer: the next symbol's logits, (rows, symbols), and the states after it."""
+        from keras import ops
+
+        x, place, after = symbols, 0, []
+        for layer in self.layers:
+            if hasattr(layer, "cell"):
+                x, new = layer.cell(x, states[place], training=False)
+                after.append([ops.cast(one, "float32") for one in new])
+                place += 1
+            else:
+                x = layer(x, training=False) if layer._call_has_training_arg else layer(x)
+        return ops.cast(x, "float32"), after
+
+
+def chain(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns a model's layers in order, without inputs and dropout.
+
+    Raises:
+        ModelError: it is no chain of an embedding, recurrent and per-step layers.
+    """
+    import keras
+
+    skipped = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.SpatialDropout1D)
+    layers = [layer for layer in model.layers if not isinstance(layer, skipped)]
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or not layers or len(model.output_shape) != 3:
+        raise ModelError("expected a model of one sequence of symbols in and logits for each step out")
+    if not isinstance(layers[0], keras.layers.Embedding) or not any(hasattr(layer, "cell") for layer in layers):
+        names = ", ".join(type(layer).__name__ for layer in layers)
+        raise ModelError(f"expected a chain of an Embedding, recurrent layers and layers for each step, got {names}")
+    return layers
+
+
+def join(parts: Sequence[Steps]) -> Steps:
+    """Returns the steps of several parts as one."""
+    names = [field.name for field in dataclasses.fields(Steps) if getattr(parts[0], field.name) is not None]
+    return Steps(**{name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names})
+
+
+def _narrowed(logits: Any, top_k: Any, top_p: Any) -> Any:
+    """Logits with all but the likeliest symbols left out; equal ones stay together."""
+    from keras import ops
+
+    falling = -ops.sort(-logits, axis=1)
+    before = ops.cumsum(ops.softmax(falling), axis=1) - ops.softmax(falling)  # of the likelier ones
+    size = logits.shape[1]
+    in_both = (ops.arange(size, dtype="int32") < top_k) & (before < top_p)
+    least = ops.min(ops.where(in_both, falling, ops.full_like(falling, 3e38)), axis=1, keepdims=True)
+    return ops.where(logits >= least, logits, ops.full_like(logits, -1e9))
+
+
+def _where(condition: Any, new: Any, old: Any) -> Any:
+    import keras
+
+    return keras.tree.map_structure(lambda one, other: keras.ops.where(condition, one, other), new, old)
+
+
+def _numpy(tensor: Any) -> Any:
+    import keras
+
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of tensors as the backend does; torch runs it as it is."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        from lab.data.feed import compiled
+
+        return compiled(function)
+    if backend == "jax":
+        import importlib
+
+        return importlib.import_module("jax").jit(function)  # type: ignore[no-any-return]
+    return function

@@ -1,0 +1,146 @@
+"""The loop of an LSTM over time on TensorFlow, with a gradient of its own."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import tensorflow as tf
+
+
+@functools.cache
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU, for which cuDNN has an LSTM."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = None) -> tuple[Any, Any, Any]:
+    """Runs an LSTM's recurrent half over time.
+
+    Args:
+        gates: the inputs' share of the gates before their activation, (steps, batch, 4 * units), in
+            the order input, forget, candidate, output.
+        kernel: the recurrent kernel, (units, 4 * units).
+        bias: of the gates, (4 * units,).
+        h, c: the state to begin with, (batch, units) each.
+        keep: which steps count, bool (steps, batch, 1); elsewhere the state stays. None: all.
+
+    Returns:
+        The states h after each step, (steps, batch, units), and the last h and c.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(gates: Any, kernel: Any, bias: Any, h: Any, c: Any) -> tuple[Any, Any]:
+        hs, cs, opened = _forwards(gates, kernel, bias, h, c, keep)
+
+        def gradient(*upstream: Any) -> tuple[Any, ...]:
+            return _backwards(upstream, hs, cs, opened, kernel, h, c, keep)
+
+        return (hs, hs[-1], cs[-1]), gradient
+
+    done: tuple[Any, Any, Any] = run(*(tf.convert_to_tensor(part) for part in (gates, kernel, bias, h, c)))  # no variables
+    return done
+
+
+def _sums(dtype: Any) -> Any:
+    """The dtype of sums: at least float32."""
+    return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
+
+
+class _Rows:
+    """A tensor whose rows a loop reads and replaces: in place under XLA, with no second buffer."""
+
+    def __init__(self, row: Any) -> None:
+        known = row.shape.is_fully_defined()
+        self.shape = tf.constant(row.shape.as_list(), tf.int32) if known else tf.shape(row)
+        self.dtype = row.dtype
+
+    @classmethod
+    def of(cls, tensor: Any) -> tuple[_Rows, Any]:
+        rows = cls(tensor[0])
+        return rows, tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=rows.shape)
+
+    def empty(self, count: Any) -> Any:
+        return tf.raw_ops.TensorListReserve(element_shape=self.shape, num_elements=count, element_dtype=self.dtype)
+
+    def read(self, handle: Any, place: Any) -> Any:
+        get = tf.raw_ops.TensorListGetItem
+        return get(input_handle=handle, index=place, element_shape=self.shape, element_dtype=self.dtype)
+
+    def write(self, handle: Any, place: Any, item: Any) -> Any:
+        return tf.raw_ops.TensorListSetItem(input_handle=handle, index=place, item=item)
+
+    def stack(self, handle: Any) -> Any:
+        return tf.raw_ops.TensorListStack(input_handle=handle, element_shape=self.shape, element_dtype=self.dtype)
+
+
+def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, Any, Any]:
+    """States h and c and the opened gates after each step; these take the place of the closed ones."""
+    steps, dtype = _steps(gates), _sums(gates.dtype)
+    wide_bias = tf.cast(bias, dtype)
+    opened, every_gate = _Rows.of(tf.cast(gates, dtype))
+    hs, cs = _Rows(h), _Rows(tf.cast(c, dtype))
+
+    def body(step: Any, h: Any, c: Any, every_gate: Any, every_h: Any, every_c: Any) -> tuple[Any, ...]:
+        z = opened.read(every_gate, step) + tf.cast(tf.matmul(h, kernel), dtype) + wide_bias
+        i, f, g, o = tf.split(z, 4, axis=1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        new_c = f * c + i * g
+        new_h = tf.cast(o * tf.tanh(new_c), h.dtype)
+        if keep is not None:
+            new_c, new_h = tf.where(keep[step], new_c, c), tf.where(keep[step], new_h, h)
+        every_gate = opened.write(every_gate, step, tf.concat([i, f, g, o], axis=1))
+        return step + 1, new_h, new_c, every_gate, hs.write(every_h, step, new_h), cs.write(every_c, step, new_c)
+
+    state = (0, h, tf.cast(c, dtype), every_gate, hs.empty(steps), cs.empty(steps))
+    *_, every_gate, every_h, every_c = tf.while_loop(
+        lambda step, *_: step < steps, body, state, maximum_iterations=steps
+    )
+    return hs.stack(every_h), cs.stack(every_c), opened.stack(every_gate)
+
+
+def _backwards(
+    upstream: tuple[Any, ...], hs: Any, cs: Any, opened: Any, kernel: Any, h: Any, c: Any, keep: Any
+) -> tuple[Any, Any, Any, Any, Any]:
+    """The gradients of gates, kernel, bias, h and c."""
+    steps, dtype = _steps(hs), cs.dtype
+    d_hs, d_h, d_c = (tf.cast(part, dtype) for part in upstream)
+    before_h = tf.concat([h[None], hs[:-1]], axis=0)
+    before_c = tf.concat([tf.cast(c, dtype)[None], cs[:-1]], axis=0)
+    turned = tf.transpose(kernel)  # once, not at every step
+    rows = _Rows(opened[0])  # not in place of the opened gates: XLA would copy all of them at each step
+
+    def body(step: Any, d_h: Any, d_c: Any, every_gate: Any) -> tuple[Any, ...]:
+        i, f, g, o = tf.split(opened[step], 4, axis=1)
+        squashed = tf.tanh(cs[step])
+        d_h = d_h + d_hs[step]
+        through_c = d_c + d_h * o * (1 - squashed * squashed)
+        d_z = tf.concat(
+            [
+                through_c * g * i * (1 - i),
+                through_c * before_c[step] * f * (1 - f),
+                through_c * i * (1 - g * g),
+                d_h * squashed * o * (1 - o),
+            ],
+            axis=1,
+        )
+        past_c = through_c * f
+        if keep is not None:
+            d_z = tf.where(keep[step], d_z, tf.zeros_like(d_z))
+        past_h = tf.cast(tf.matmul(tf.cast(d_z, kernel.dtype), turned), dtype)
+        if keep is not None:
+            past_h, past_c = tf.where(keep[step], past_h, d_h), tf.where(keep[step], past_c, d_c)
+        return step - 1, past_h, past_c, rows.write(every_gate, step, d_z)
+
+    state = (steps - 1, d_h, d_c, rows.empty(steps))
+    _, d_h, d_c, every_gate = tf.while_loop(lambda step, *_: step >= 0, body, state, maximum_iterations=steps)
+    d_gates = tf.cast(rows.stack(every_gate), kernel.dtype)
+    flat = tf.reshape(d_gates, (-1, kernel.shape[1]))
+    d_kernel = tf.matmul(tf.reshape(before_h, (-1, kernel.shape[0])), flat, transpose_a=True)
+    d_bias = tf.reduce_sum(flat, axis=0)
+    return d_gates, d_kernel, d_bias, tf.cast(d_h, h.dtype), tf.cast(d_c, c.dtype)
+
+
+def _steps(sequence: Any) -> Any:
+    known = sequence.shape[0]
+    return tf.shape(sequence)[0] if known is None else known
