@@ -233,3 +233,18 @@ class Stopping(Callback):
     def _stop(self, reason: StopReason) -> None:
         self.reason = self.reason or reason
         self.model.stop_training = True
+
+
+class CarriedState(Callback):
+    """Begins each epoch and each validation with a state of zeros, for layers that carry theirs (`stateful`)."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._reset()
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        for layer in self.model._flatten_layers():
+            if getattr(layer, "stateful", False):
+                layer.reset_state()

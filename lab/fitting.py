@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from rich.console import Console
 
-from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping
+from lab.callbacks import Averages, Callback, CarriedState, Checkpoints, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Data
 from lab.data.streams import batched
@@ -109,7 +109,7 @@ class Fit:
         if trainer.patience is not None:
             early = keras.callbacks.EarlyStopping(trainer.monitor, patience=trainer.patience, mode=mode)
         self.stopping = Stopping(max_seconds=trainer.max_time, early_stopping=early, position=position)
-        every = [position, *([Averages()] if trainer.use_ema else [])]
+        every = [position, CarriedState(), *([Averages()] if trainer.use_ema else [])]
         every += [ProgressBars(console, self.train, trainer.monitor, mode), *callbacks, history]
         every += [*([early] if early else []), *([_tensorboard(run)] if trainer.tensorboard else []), self.stopping]
         own = [callback for callback in every if isinstance(callback, Callback)]

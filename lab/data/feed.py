@@ -187,6 +187,14 @@ def _can_fuse(model: keras.Model, train: Batches, validation: Batches) -> bool:
     return all(array.dtype.kind in "fiub" for array in arrays)
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of tensors with XLA on TensorFlow."""
+    import tensorflow as tf
+
+    made: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
+    return made
+
+
 def _has_convolutions(model: keras.Model) -> bool:
     import keras
 

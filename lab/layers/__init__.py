@@ -6,11 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lab.layers.characters import CharacterEmbedding
+    from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
 
-__all__ = ["Noise", "corrupt"]
+__all__ = ["LSTM", "CharacterEmbedding", "Noise", "corrupt"]
 
-_HOMES = {"Noise": "noise", "corrupt": "noise"}
+_HOMES = {"CharacterEmbedding": "characters", "LSTM": "lstm", "Noise": "noise", "corrupt": "noise"}
 
 
 def __getattr__(name: str) -> Any:
