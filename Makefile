@@ -15,7 +15,7 @@ $(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(su
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all sweep runs test check bench clean $(NAMES)
+.PHONY: help setup all sweep runs generate test check bench clean $(NAMES)
 
 help: ## what there is
 	@echo "make TARGET [setting=value ...]"; echo
@@ -45,6 +45,9 @@ sweep: $(STAMP) ## one run for each value of a setting: make sweep latent_dim=8,
 
 runs: $(STAMP) ## the runs there are
 	@$(BIN)/lab runs
+
+generate: $(STAMP) ## text from the latest text_generation: make generate prompt="Shall I" temperature=0.8 seed=1
+	@$(BIN)/lab predict "$(or $(run),text_generation)" $(filter-out run=%,$(ARGS))
 
 test: $(STAMP) ## the tests
 	@$(BIN)/python -m pytest

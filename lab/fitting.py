@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 from rich.console import Console
 
-from lab.callbacks import Averages, Callback, CarriedState, Checkpoints, History, Position, Stopping
+from lab.callbacks import Annealing, Averages, Callback, CarriedState, Checkpoints, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Data
 from lab.data.streams import batched
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
+from lab.optimization import cosine, peak_of
 from lab.progress import ProgressBars
 from lab.run import Run
 from lab.status import StopReason
@@ -103,7 +104,7 @@ class Fit:
         self.checkpoints = CheckpointFolder(
             run.path / "checkpoints", keep_last=trainer.keep_last, keep_best=trainer.keep_best, mode=mode
         )
-        position = Position(self.train)
+        self.position = position = Position(self.train)
         history = History(run, position)
         early = None
         if trainer.patience is not None:
@@ -125,6 +126,8 @@ class Fit:
         """
         prepare_model(model, self.trainer, self.given)
         epochs = epochs_for(self.trainer, self.train)
+        if self.trainer.by_the_clock:
+            self._anneal(model, sum(self.train.steps(epoch) for epoch in range(epochs)))
         try:
             with warnings.catch_warnings():
                 if self.train.stop is not None:  # Keras warns of a last epoch that is shorter
@@ -142,6 +145,12 @@ class Fit:
         self._keep(model)
         if reason is StopReason.SIGNAL:
             raise StopRequested(f"interrupted; the best model so far is kept, lab report {self.lab_run.path} shows it")
+
+    def _anneal(self, model: keras.Model, steps: int) -> None:
+        inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        peak, trainer = peak_of(inner, self.trainer), self.trainer
+        rate = lambda share, done: cosine(share, done, peak, trainer)  # noqa: E731
+        self.callbacks.insert(1, Annealing(rate, steps, self.stopping, self.position))
 
     def _keep(self, model: keras.Model) -> None:
         """Chooses the weights, saves them, and reads them back: the report can be made again to the last digit."""

@@ -153,9 +153,8 @@ class Generator:
             cold = ops.expand_dims(temperature == 0, 1)
             heat = ops.expand_dims(ops.where(temperature == 0, ops.ones_like(temperature), temperature), 1)
 
-            def step(state: Any, now: Any) -> Any:
-                logits, states = state
-                given, uniform, counts = now
+            def step(place: Any, logits: Any, states: Any, written: Any) -> Any:
+                given, uniform = forced[place], drawn[place]
                 natural = ops.log_softmax(logits)
                 kept = logits / heat + self._allowed
                 if narrow:
@@ -164,23 +163,31 @@ class Generator:
                 symbols = given
                 if draws:
                     ladder = ops.cumsum(chosen, axis=1)
-                    place = ops.expand_dims(uniform, 1) * ladder[:, -1:]  # the sum is not quite 1
-                    warm = ops.minimum(ops.sum(ops.cast(ladder <= place, "int32"), axis=1), self.size - 1)
+                    rung = ops.expand_dims(uniform, 1) * ladder[:, -1:]  # the sum is not quite 1
+                    warm = ops.minimum(ops.sum(ops.cast(ladder <= rung, "int32"), axis=1), self.size - 1)
                     warm = ops.where(cold[:, 0], ops.cast(ops.argmax(kept, axis=1), "int32"), warm)
                     symbols = ops.where(given < 0, warm, given)
                 entropy = -ops.sum(chosen * ops.log(ops.maximum(chosen, 1e-30)), axis=1)
                 entropy = ops.where(cold[:, 0], ops.zeros_like(entropy), entropy)
                 surprise = ops.take_along_axis(natural, ops.expand_dims(symbols, 1), axis=1)[:, 0]
                 new_logits, new_states = self._step(symbols, states)
-                state = _where(counts, (new_logits, new_states), (logits, states))
-                found = [symbols, surprise, entropy]
-                if cells:
-                    found.append(new_states[-1][-1])
-                if probabilities:
-                    found.append(ops.exp(natural))
-                return state, tuple(found)
+                after = _where(counts[place], (new_logits, new_states), (logits, states))
+                found = [symbols, surprise, entropy, *([new_states[-1][-1]] if cells else [])]
+                found += [ops.exp(natural)] if probabilities else []
+                starts = [[place, *[0] * len(one.shape)] for one in found]
+                written = [
+                    ops.slice_update(array, start, ops.expand_dims(one, 0))
+                    for array, start, one in zip(written, starts, found, strict=True)
+                ]
+                return place + 1, *after, written
 
-            return ops.scan(step, (logits, states), (forced, drawn, counts))
+            shapes: list[tuple[tuple[int, ...], str]] = [((), "int32"), ((), "float32"), ((), "float32")]
+            shapes += [((int(states[-1][-1].shape[-1]),), "float32")] if cells else []
+            shapes += [((self.size,), "float32")] if probabilities else []
+            written = [ops.zeros((CHUNK, self.rows, *shape), dtype) for shape, dtype in shapes]
+            start = (ops.convert_to_tensor(0, "int32"), logits, states, written)
+            _, logits, states, written = ops.while_loop(lambda place, *_: place < CHUNK, step, start)
+            return (logits, states), written
 
         return loop
 

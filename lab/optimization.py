@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import ModelError
@@ -28,7 +29,7 @@ class OptimizationSettings(Settings):
     ema_momentum: float = field(0.999, "How much of the average each step keeps.", ge=0, lt=1)
 
 
-def configure(model: keras.Model, settings: OptimizationSettings, total_steps: int) -> None:
+def configure(model: keras.Model, settings: OptimizationSettings, total_steps: int, *, timed: bool = False) -> None:
     """Gives a compiled model's optimizer the trainer's knobs.
 
     Args:
@@ -36,6 +37,7 @@ def configure(model: keras.Model, settings: OptimizationSettings, total_steps: i
             what the settings change, before any of its variables exist.
         settings: the knobs.
         total_steps: steps of the whole training, over which a schedule runs.
+        timed: whether a callback sets the rate of a cosine, by the clock (`cosine`).
 
     Raises:
         ModelError: the optimizer is already in use, or refuses a value.
@@ -44,7 +46,7 @@ def configure(model: keras.Model, settings: OptimizationSettings, total_steps: i
 
     outer = model.optimizer
     inner = getattr(outer, "inner_optimizer", outer)
-    changes = _changes(inner, settings, total_steps)
+    changes = _changes(inner, settings, total_steps, timed)
     if not changes:
         return
     if inner.built:
@@ -64,27 +66,44 @@ def configure(model: keras.Model, settings: OptimizationSettings, total_steps: i
     model.optimizer = fresh
 
 
-def _changes(optimizer: Any, settings: OptimizationSettings, total_steps: int) -> dict[str, Any]:
+def cosine(share: float, steps: int, peak: float, settings: OptimizationSettings) -> float:
+    """Returns the learning rate when a share of training is done, and so many steps: the schedule as a formula."""
+    warm = min(1.0, (steps + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    floor = settings.final_learning_rate
+    return peak * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def _changes(optimizer: Any, settings: OptimizationSettings, total_steps: int, timed: bool) -> dict[str, Any]:
     """The entries of the optimizer's configuration that the settings change."""
     names = ("learning_rate", "clipnorm", "global_clipnorm", "clipvalue", "gradient_accumulation_steps", "use_ema")
     changes = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
     if settings.use_ema or "ema_momentum" in settings.given():
         changes["ema_momentum"] = settings.ema_momentum
     if settings.learning_rate_schedule is not None:
-        changes["learning_rate"] = _schedule(optimizer, settings, total_steps)
+        scheduled = _schedule(optimizer, settings, total_steps)
+        changes["learning_rate"] = peak_of(optimizer, settings) if timed else scheduled
     return changes
+
+
+def peak_of(optimizer: Any, settings: OptimizationSettings) -> float:
+    """Returns the learning rate that a schedule begins from: the settings', else the optimizer's own.
+
+    Raises:
+        ModelError: the optimizer has a schedule of its own.
+    """
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    configured = optimizer.get_config()["learning_rate"]
+    if not isinstance(configured, (int, float)):
+        raise ModelError("expected one learning-rate schedule; the experiment's optimizer has its own already")
+    return float(configured)
 
 
 def _schedule(optimizer: Any, settings: OptimizationSettings, total_steps: int) -> Any:
     """A cosine with warm-up (Loshchilov and Hutter, 2017); a constant is one that does not fall."""
     import keras
 
-    peak = settings.learning_rate
-    if peak is None:
-        configured = optimizer.get_config()["learning_rate"]
-        if not isinstance(configured, (int, float)):
-            raise ModelError("expected one learning-rate schedule; the experiment's optimizer has its own already")
-        peak = float(configured)
+    peak = peak_of(optimizer, settings)
     warmup = min(settings.warmup_steps, max(total_steps - 1, 0))  # in steps, also when steps are accumulated
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else peak,

@@ -219,3 +219,91 @@ def classes(panels: Mapping[str, tuple[Array, Array]]) -> Figure:
         plot.set_title(title)
         plot.set(xticks=[], yticks=[])
     return figure
+
+
+def panels(
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    *,
+    x: str,
+    levels: Mapping[str, float] | None = None,
+    mark: float | None = None,
+    columns: int = 3,
+) -> Figure:
+    """Draws several measures against one quantity, each with its interval, in panels of their own.
+
+    Args:
+        panels: for each title, x values, y values, and half the width of each one's interval.
+        x: what the axes have in common, with its unit.
+        levels: for a title, a horizontal line to compare with.
+        mark: an x value that a vertical line marks in every panel.
+        columns: panels side by side.
+    """
+    lines = -(-len(panels) // columns)
+    figure, axes = grid(lines, columns, size=(3.1 * columns, 2.4 * lines), squeeze=False)
+    for plot, (title, (xs, ys, halves)) in zip(axes.flat, panels.items(), strict=False):
+        middle, half = np.asarray(ys, float), np.asarray(halves, float)
+        plot.plot(xs, middle, marker="o", markersize=3)
+        plot.fill_between(xs, middle - half, middle + half, alpha=0.25, linewidth=0)
+        if levels and title in levels:
+            plot.axhline(levels[title], color="#555555", linewidth=1, linestyle="--")
+        if mark is not None:
+            plot.axvline(mark, color="#555555", linewidth=1, linestyle=":")
+        plot.set_title(title, fontsize=9)
+        plot.set_xlabel(x, fontsize=8)
+        plot.tick_params(labelsize=8)
+    for plot in axes.flat[len(panels) :]:
+        plot.set_visible(False)
+    return figure
+
+
+def heat(values: Array, rows: Sequence[str], columns: Sequence[str], *, x: str, y: str, what: str) -> Figure:
+    """Draws a matrix of shares between 0 and 1 as shades.
+
+    Args:
+        values: shape (rows, columns).
+        rows, columns: a short text for each; taken as it is, without mathematics.
+        x, y: what the axes are.
+        what: what the shades are.
+    """
+    figure, axes = grid(size=(0.2 * len(columns) + 1.8, 0.2 * len(rows) + 1.1))
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    for ticks, set_ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
+        set_ticks(range(len(ticks)), ticks, fontsize=8, family="monospace", parse_math=False)
+    axes.grid(False)
+    axes.set(xlabel=x, ylabel=y)
+    figure.colorbar(image, ax=axes, label=what, fraction=0.05)
+    return figure
+
+
+def coloured_texts(texts: Mapping[str, tuple[Sequence[str], Sequence[Array]]]) -> Figure:
+    """Draws lines of text whose characters are coloured by values from -1 (blue) over 0 (white) to 1 (red).
+
+    Args:
+        texts: for each title, lines, and for each line a value for every character.
+    """
+    from matplotlib import colormaps
+
+    widest = max(len(line) for lines, _ in texts.values() for line in lines)
+    count = sum(len(lines) + 1.6 for lines, _ in texts.values())
+    figure, axes = grid(size=(0.105 * widest + 0.3, 0.2 * count + 0.1))
+    colours, place = colormaps["RdBu_r"], 0.0
+    for title, (lines, values) in texts.items():
+        axes.text(0, place, title, fontsize=9, va="center", parse_math=False)
+        place += 1
+        for line, shades in zip(lines, values, strict=True):
+            axes.imshow(
+                colours(0.5 + 0.5 * np.clip(np.asarray(shades, float), -1, 1))[None, :, :3],
+                extent=(-0.5, len(line) - 0.5, place + 0.5, place - 0.5),
+                aspect="auto",
+                interpolation="nearest",
+                alpha=0.75,
+            )
+            for column, character in enumerate(line):
+                axes.text(
+                    column, place, character, fontsize=8, family="monospace", ha="center", va="center", parse_math=False
+                )
+            place += 1
+        place += 0.6
+    axes.set(xlim=(-0.7, widest), ylim=(place - 0.6, -0.7))
+    axes.axis("off")
+    return figure

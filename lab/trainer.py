@@ -70,6 +70,11 @@ class Trainer(OptimizationSettings):
     tensorboard: bool = field(False, "Write TensorBoard logs into the run directory.")
     run_dir: Path | None = field(None, "The run's directory; none makes runs/<experiment>/<time>-<id>.")
 
+    @property
+    def by_the_clock(self) -> bool:
+        """Whether the learning rate goes down with the time that is left, not with the steps alone."""
+        return self.max_time is not None and self.learning_rate_schedule == "cosine"
+
     def resolve(self, experiment: Experiment[Any]) -> Trainer:
         """Returns the trainer with the experiment's values where none were given.
 
@@ -240,7 +245,7 @@ class _Session:
         check_fit(model, train)
         check_disk(self.run, model, self.trainer.keep_best + self.trainer.keep_last)
         total = sum(train.steps(epoch) for epoch in range(epochs_for(self.trainer, train)))
-        configure(model, self.trainer, total)
+        configure(model, self.trainer, total, timed=self.trainer.by_the_clock)
         self.run.model = model
         return model
 

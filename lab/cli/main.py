@@ -124,17 +124,22 @@ def _predict_command(path: str) -> click.Command:
 
 def _predict(experiment: Experiment[Any], run: Run, inputs: list[str], options: Any) -> None:
     """Prints what comes as it comes; one bad input does not stop the others, but the exit code tells."""
+    from rich.console import Console
+
     from lab import backend
     from lab.errors import FAILURE, LabError
+    from lab.trainer import log_to
 
     backend.select(run.trainer.get("backend"))
     failed = False
-    for said in experiment.predict(run, inputs, options):
-        if isinstance(said, LabError):
-            failed = True
-            click.echo(f"lab: {said}", err=True)
-        else:
-            click.echo(said, nl=False)
+    with log_to(Console(stderr=True)):
+        for said in experiment.predict(run, inputs, options):
+            if isinstance(said, LabError):
+                failed = True
+                click.echo(f"lab: {said}", err=True)
+            else:
+                click.echo(said, nl=False)
+                sys.stdout.flush()
     if failed:
         raise SystemExit(FAILURE)
 

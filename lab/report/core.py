@@ -44,6 +44,14 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sample:
+    """Text that a model wrote or read, line by line as it is."""
+
+    title: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Metric:
     """A number with a name; it stands in `report.json` under `metrics`."""
 
@@ -69,8 +77,9 @@ class Picture:
     caption: str
 
 
-Item = Section | Text | Answer | Metric | Table | Picture
-_KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in (Section, Text, Answer, Metric, Table, Picture)}
+Item = Section | Text | Answer | Sample | Metric | Table | Picture
+_ALL = (Section, Text, Answer, Sample, Metric, Table, Picture)
+_KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in _ALL}
 
 
 class Report:
@@ -104,6 +113,10 @@ class Report:
     def answer(self, question: str, text: str) -> None:
         """Adds a question and its answer, set apart from the rest."""
         self.items.append(Answer(question, " ".join(text.split())))
+
+    def sample(self, title: str, text: str) -> None:
+        """Adds text whose lines and spaces stay as they are, such as verse, below a title."""
+        self.items.append(Sample(title, text))
 
     def metric(self, name: str, value: float, help: str = "") -> None:
         """Adds a number.

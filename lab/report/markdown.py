@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lab.report.core import Answer, Metric, Picture, Report, Section, Table, Text, number, numeric_columns, spans
+from lab.report.core import Answer, Metric, Picture, Report, Sample, Section, Table, Text, number, numeric_columns, spans
 
 _BEGINS = re.compile(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
@@ -29,12 +29,21 @@ def to_markdown(report: Report) -> str:
             parts.append(_block(_words(item.text)))
         elif isinstance(item, Answer):
             parts.append(f"> **{_escape(item.question)}**\n>\n> {_block(_words(item.text))}")
+        elif isinstance(item, Sample):
+            parts.append(f"{_block(_escape(item.title))}\n\n{_fenced(item.text)}")
         elif isinstance(item, Table):
             caption = f"{_block(_escape(item.caption))}\n\n" if item.caption else ""
             parts.append(caption + _table(item))
         elif isinstance(item, Picture):
             parts.append(f"![{_escape(item.caption)}]({item.file})\n\n{_block(_escape(item.caption))}".strip())
     return "\n\n".join(parts) + "\n"
+
+
+def _fenced(text: str) -> str:
+    """A code block: its fence is longer than any run of backticks inside, so that nothing ends it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    lines = "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    return f"{fence}text\n{lines}\n{fence}"
 
 
 def _table(table: Table) -> str:

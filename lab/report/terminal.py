@@ -6,12 +6,13 @@ import unicodedata
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from lab.report.core import Answer, Metric, Picture, Report, Section, Table, Text, number, numeric_columns, spans
+from lab.report.core import Answer, Metric, Picture, Report, Sample, Section, Table, Text, number, numeric_columns, spans
 
 
 def show_report(report: Report, console: Console) -> None:
@@ -32,7 +33,7 @@ def show_report(report: Report, console: Console) -> None:
             _show(item, report, console)
 
 
-def _show(item: Section | Text | Answer | Table | Picture, report: Report, console: Console) -> None:
+def _show(item: Section | Text | Answer | Sample | Table | Picture, report: Report, console: Console) -> None:
     if isinstance(item, Section):
         console.print()
         console.print(_plain(item.title, "bold underline"))
@@ -42,6 +43,10 @@ def _show(item: Section | Text | Answer | Table | Picture, report: Report, conso
         console.print(
             Panel(_words(item.text), title=_plain(item.question, "bold"), title_align="left", box=box.ROUNDED)
         )
+    elif isinstance(item, Sample):
+        console.print()
+        console.print(_plain(item.title, "dim"))
+        console.print(Padding(_plain(item.text), (0, 0, 0, 2)))
     elif isinstance(item, Table):
         console.print(_table(item, console.width))
     else:
