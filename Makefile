@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+RIVALS := .venv-bench/.installed
 NAMES  := $(filter-out \_%,$(basename $(notdir $(filter-out experiments/_%,$(wildcard experiments/*.py)))))
 
 # The variables that were typed after `make`, by name; their values reach the shell through the
 # environment, so that quotes and spaces in them stay what they are.
 TYPED  := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
-KNOBS  := $(filter-out PYTHON VENV BIN STAMP NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
+KNOBS  := $(filter-out PYTHON VENV BIN STAMP RIVALS NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
 $(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(subst -,_,$(name)))))
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
@@ -55,9 +56,16 @@ test: $(STAMP) ## the tests
 check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
 
-bench: $(STAMP) ## how fast batches are fed, against arrays
-	@$(BIN)/python -m tests.bench_batches
+bench: $(STAMP) ## how fast it is, against others: all, or only=batches, only=lstm
+	@test "$(only)" = lstm || $(BIN)/python -m tests.bench_batches
+	@test "$(only)" = batches || $(MAKE) --no-print-directory $(RIVALS)
+	@test "$(only)" = batches || $(BIN)/python -m tests.bench_lstm
+
+$(RIVALS): # PyTorch, in an environment of its own
+	@$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy
+	@touch $@
 
 clean: ## remove the virtual environment and what tools left; runs and data stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

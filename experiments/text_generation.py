@@ -46,7 +46,8 @@ class Settings(lab.Settings):
     window: int = lab.field(64, "Characters that a gradient reaches back; the state reaches further.", ge=1, le=4096)
     embedding_dim: int = lab.field(64, "Numbers in a character's vector.", ge=1, le=4096)
     units: tuple[lab.PositiveInt, ...] = lab.field((256,), "Cells of each LSTM layer.", min_length=1)
-    embedding_dropout: float = lab.field(0.1, "Share of a character's numbers left out in training.", ge=0, lt=1)
+    character_dropout: float = lab.field(0.15, "Share of characters not shown in training.", ge=0, lt=1)
+    embedding_dropout: float = lab.field(0.1, "Share of the characters' numbers left out in training.", ge=0, lt=1)
     dropout: float = lab.field(0.5, "Share of each LSTM layer's outputs left out in training.", ge=0, lt=1)
     temperatures: tuple[float, ...] = lab.field(
         tuple(round(0.1 * tenth, 1) for tenth in range(2, 16)), "Temperatures that the report compares.", min_length=1
@@ -92,6 +93,7 @@ class TextGeneration(lab.Experiment[Settings]):
         known = self.settings
         symbols = keras.Input((None,), dtype="int32", name="symbols")
         x = lab.layers.CharacterEmbedding(self.vocabulary.characters, known.embedding_dim)(symbols)
+        x = keras.layers.Dropout(known.character_dropout, noise_shape=(None, None, 1))(x)
         x = keras.layers.SpatialDropout1D(known.embedding_dropout)(x)  # the same numbers at every step of a window
         for units in known.units:
             x = lab.layers.LSTM(units, return_sequences=True, stateful=True)(x)
@@ -239,14 +241,15 @@ class TextGeneration(lab.Experiment[Settings]):
         lines = text[first:last].split("\n")
         shown = {}
         for name, (place, correlation) in told.items():
-            values = np.tanh(read.cells[0, first:last, place])
+            cell = read.cells[0, :, place]
+            values = (cell[first:last] - cell.mean()) / (2 * cell.std() + 1e-9)
             cuts = np.cumsum([len(line) + 1 for line in lines])[:-1]
             rows = [part[: len(line)] for part, line in zip(np.split(values, cuts), lines, strict=True)]
             shown[f"cell {place}: {name} (correlation {correlation:+.2f})"] = (lines, rows)
         report.figure(
             "cells",
             plots.coloured_texts(shown),
-            f"Cells of the last layer while it reads held-out text: red where the cell is positive, blue where negative. "
+            f"Cells of the last layer while it reads held-out text: red above its mean, blue below. "
             f"Of all cells, each is the one whose value goes most with what is named, over {len(few):,} characters.",
         )
 
@@ -265,10 +268,11 @@ class TextGeneration(lab.Experiment[Settings]):
                 x="the line as it stands; each column is what the network expected there",
                 y="next character",
                 what="probability",
+                marks=[chosen.index(symbol) if symbol in chosen else None for symbol in truth],
             ),
-            f"The next character's distribution along a line of held-out text. Inside words it is sure, where one "
-            f"begins it is not; the greatest surprise is the {_visible(line[hardest])} at place {hardest + 1}, "
-            f"{surprise[hardest]:.1f} nats.",
+            f"The next character's distribution along a line of held-out text; dots mark what came. "
+            f"Inside words it is sure, where one begins it is not; the greatest surprise is the "
+            f"{_visible(line[hardest])} at place {hardest + 1}, {surprise[hardest]:.1f} nats.",
         )
 
     def report_sweep(self, knob: str, runs: Any, report: lab.Report) -> None:

@@ -248,9 +248,7 @@ class Annealing(Callback):
         position: how far training is; told before this callback.
     """
 
-    def __init__(
-        self, rate: Callable[[float, int], float], steps: int, stopping: Stopping, position: Position
-    ) -> None:
+    def __init__(self, rate: Callable[[float, int], float], steps: int, stopping: Stopping, position: Position) -> None:
         super().__init__()
         self.rate = rate
         self.steps = steps

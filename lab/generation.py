@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.data import Array
+from lab.data.feed import compiled
 from lab.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class Generator:
 
         shapes = [layer.cell.state_size for layer in self.layers if hasattr(layer, "cell")]
         self._states: Any = [
-            [np.zeros((self.rows, size), "float32") for size in (shape if isinstance(shape, (list, tuple)) else [shape])]
+            [
+                np.zeros((self.rows, size), "float32")
+                for size in (shape if isinstance(shape, (list, tuple)) else [shape])
+            ]
             for shape in shapes
         ]
         self._states = keras.tree.map_structure(keras.ops.convert_to_tensor, self._states)
@@ -126,7 +130,7 @@ class Generator:
         narrow = top_k < self.size or top_p < 1
         key = (narrow, cells, probabilities, bool((forced == SAMPLE).any()))
         if key not in self._compiled:
-            self._compiled[key] = _compiled(self._loop(*key))
+            self._compiled[key] = compiled(self._loop(*key))
         rng = np.random.Generator(np.random.Philox(key=sampling.seed))
         length = forced.shape[1]
         for start in range(0, length, CHUNK):
@@ -252,19 +256,3 @@ def _numpy(tensor: Any) -> Any:
     import keras
 
     return keras.ops.convert_to_numpy(tensor)
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors as the backend does; torch runs it as it is."""
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        from lab.data.feed import compiled
-
-        return compiled(function)
-    if backend == "jax":
-        import importlib
-
-        return importlib.import_module("jax").jit(function)  # type: ignore[no-any-return]
-    return function

@@ -256,7 +256,16 @@ def panels(
     return figure
 
 
-def heat(values: Array, rows: Sequence[str], columns: Sequence[str], *, x: str, y: str, what: str) -> Figure:
+def heat(
+    values: Array,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    x: str,
+    y: str,
+    what: str,
+    marks: Sequence[int | None] = (),
+) -> Figure:
     """Draws a matrix of shares between 0 and 1 as shades.
 
     Args:
@@ -264,11 +273,14 @@ def heat(values: Array, rows: Sequence[str], columns: Sequence[str], *, x: str, 
         rows, columns: a short text for each; taken as it is, without mathematics.
         x, y: what the axes are.
         what: what the shades are.
+        marks: for each column the row that a dot marks, or None.
     """
     figure, axes = grid(size=(0.2 * len(columns) + 1.8, 0.2 * len(rows) + 1.1))
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     for ticks, set_ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
         set_ticks(range(len(ticks)), ticks, fontsize=8, family="monospace", parse_math=False)
+    places = [(column, row) for column, row in enumerate(marks) if row is not None]
+    axes.plot(*zip(*places, strict=True) if places else ([], []), "o", color="#D55E00", markersize=3)
     axes.grid(False)
     axes.set(xlabel=x, ylabel=y)
     figure.colorbar(image, ax=axes, label=what, fraction=0.05)
@@ -286,6 +298,8 @@ def coloured_texts(texts: Mapping[str, tuple[Sequence[str], Sequence[Array]]]) -
     widest = max(len(line) for lines, _ in texts.values() for line in lines)
     count = sum(len(lines) + 1.6 for lines, _ in texts.values())
     figure, axes = grid(size=(0.105 * widest + 0.3, 0.2 * count + 0.1))
+    figure.set_layout_engine("none")  # the axes are the whole figure
+    axes.set_position((0.01, 0.01, 0.98, 0.98))
     colours, place = colormaps["RdBu_r"], 0.0
     for title, (lines, values) in texts.items():
         axes.text(0, place, title, fontsize=9, va="center", parse_math=False)

@@ -43,4 +43,22 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def verse(lines: int, seed: int = 0) -> str:
+    """Makes text that a network can learn: lines of a few words, which follow one another in pairs."""
+    rng = np.random.default_rng(seed)
+    pairs = [("the", "rose"), ("thy", "love"), ("sweet", "time"), ("my", "heart"), ("fair", "day"), ("no", "more")]
+    return "".join(
+        " ".join(" ".join(pairs[place]) for place in rng.integers(len(pairs), size=3)).capitalize() + ",\n"
+        for _ in range(lines)
+    )
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a text file of 400 made lines."""
+    path = tmp_path_factory.mktemp("text") / "verse.txt"
+    path.write_text(verse(400), "utf-8")
+    return path
+
+
 DataMaker = Callable[[str], dict[str, str]]

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import colors
+from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -305,3 +306,145 @@ def test_six_lines_differ_in_colour_and_dash() -> None:
         assert len({line.get_color() for line in lines}) == 6
         assert len({str(line.get_linestyle()) + str(getattr(line, "_dash_pattern", "")) for line in lines}) == 6
         drawn(figure)
+
+
+# --- panels ---------------------------------------------------------------------------------------
+
+MEASURES = {
+    "share of words": ([0.2, 0.5, 1.0], [0.9, 0.8, 0.5], [0.1, 0.0, 0.2]),
+    "loops": ([0.2, 0.5, 1.0], [30, 10, 2], [5, 2, 1]),
+    "nats": ([0.2, 0.5, 1.0], [3.0, 2.0, 1.0], [0.0, 0.0, 0.0]),
+    "copies": ([0.2, 0.5], [12, 14], [1, 1]),
+}
+
+
+def lines_of(axes: Axes) -> list[tuple[list[float], list[float]]]:
+    return [(np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()) for line in axes.lines]
+
+
+def test_panels_draw_each_measure_by_itself_with_its_interval() -> None:
+    figure = plots.panels(MEASURES, x="temperature")
+    assert len(figure.axes) == 6
+    for axes, (title, (xs, ys, halves)) in zip(figure.axes, MEASURES.items(), strict=False):
+        assert axes.get_title() == title
+        assert axes.get_xlabel() == "temperature"
+        assert lines_of(axes) == [(xs, ys)]
+        (band,) = axes.collections
+        corners = {(x, y) for x, y in np.asarray(band.get_paths()[0].vertices).round(9).tolist()}
+        bounds = {(x, round(y + sign * half, 9)) for x, y, half in zip(xs, ys, halves, strict=True) for sign in (-1, 1)}
+        assert corners == bounds
+    drawn(figure)
+
+
+def test_places_without_a_measure_are_not_shown() -> None:
+    figure = plots.panels(MEASURES, x="x", columns=3)
+    assert [axes.get_visible() for axes in figure.axes] == [True] * 4 + [False] * 2
+    assert len(plots.panels(MEASURES, x="x", columns=2).axes) == 4
+    assert [axes.get_visible() for axes in plots.panels({"one": ([1], [1], [0])}, x="x").axes] == [True, False, False]
+
+
+def test_panels_have_a_level_where_one_is_told_and_the_mark_everywhere() -> None:
+    figure = plots.panels(MEASURES, x="x", levels={"loops": 7, "unknown": 1}, mark=0.8)
+    added = [lines_of(axes)[1:] for axes in figure.axes]
+    mark = ([0.8, 0.8], [0, 1])
+    assert added == [[mark], [([0, 1], [7, 7]), mark], [mark], [mark], [], []]
+    drawn(figure)
+
+
+# --- shades and texts -----------------------------------------------------------------------------
+
+ODD = ("$", "_", "$x^2$", "a_b", "\\alpha", "%", "{", "#", "&", "~", "^", " ")  # mathematics to matplotlib, or to TeX
+
+
+def test_heat_draws_a_matrix_with_a_text_for_each_row_and_column() -> None:
+    values = np.array([[0.0, 0.25, 0.5], [1.0, 0.75, 0.1]])
+    figure = plots.heat(values, ["one", "two"], ["a", "b", "c"], x="character", y="next", what="probability")
+    axes, colourbar = figure.axes
+    (image,) = axes.images
+    assert np.array_equal(np.asarray(image.get_array()), values)
+    assert image.get_clim() == (0, 1)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "two"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), colourbar.get_ylabel()) == ("character", "next", "probability")
+    assert drawn(figure).startswith(b"\x89PNG")
+
+
+def test_dots_mark_a_row_of_the_columns_that_have_one() -> None:
+    values = np.full((3, 4), 0.5)
+    figure = plots.heat(values, "xyz", "abcd", x="x", y="y", what="share", marks=(2, None, 0, 1))
+    (dots,) = figure.axes[0].lines
+    assert (np.asarray(dots.get_xdata()).tolist(), np.asarray(dots.get_ydata()).tolist()) == ([0, 2, 3], [2, 0, 1])
+    assert (dots.get_marker(), dots.get_linestyle()) == ("o", "None")
+    assert figure.axes[0].get_xlim() == (-0.5, 3.5)
+    assert figure.axes[0].get_ylim() == (2.5, -0.5)
+    for marks in ((), (None,) * 4):
+        (none,) = plots.heat(values, "xyz", "abcd", x="x", y="y", what="share", marks=marks).axes[0].lines
+        assert len(np.asarray(none.get_xdata())) == 0
+
+
+def test_texts_beside_a_heat_are_no_mathematics() -> None:
+    figure = plots.heat(np.zeros((len(ODD), len(ODD))), ODD, ODD, x="x", y="y", what="share")
+    axes = figure.axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == list(ODD)
+        assert not any(label.get_parse_math() for label in labels)
+    drawn(figure)
+
+
+LINES = ["Shall I", "com$pa_re$ thee"]
+SHADES = [np.linspace(-1, 1, len(line)) for line in LINES]
+
+
+def characters(axes: Axes, titles: tuple[str, ...]) -> list[str]:
+    """The lines that the single characters make up, from the top."""
+    placed: dict[float, dict[float, str]] = {}
+    for text in axes.texts:
+        if text.get_text() not in titles:
+            (x, y) = text.get_position()
+            placed.setdefault(float(y), {})[float(x)] = text.get_text()
+    for line in placed.values():
+        assert sorted(line) == list(range(len(line)))
+    return ["".join(placed[y][x] for x in sorted(placed[y])) for y in sorted(placed)]
+
+
+def test_coloured_texts_draw_each_character_at_its_place_below_its_title() -> None:
+    titles = ("a cell of $verse$", "another_one")
+    figure = plots.coloured_texts({titles[0]: (LINES, SHADES), titles[1]: (LINES[:1], SHADES[:1])})
+    (axes,) = figure.axes
+    assert characters(axes, titles) == [*LINES, LINES[0]]
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts if text.get_text() in titles}
+    below = [image.get_extent() for image in axes.images]
+    assert heights[titles[0]] < min(below[0][2:]) < min(below[1][2:]) < heights[titles[1]] < min(below[2][2:])
+    assert not any(text.get_parse_math() for text in axes.texts)
+    assert not axes.axison
+    bottom, top = axes.get_ylim()
+    assert top < 0 < max(below[2][2:]) <= bottom
+    left, right = axes.get_xlim()
+    assert left <= -0.5
+    assert right >= max(map(len, LINES)) - 0.5
+    drawn(figure)
+
+
+def test_each_character_has_the_colour_of_its_value_behind_it() -> None:
+    shades = [np.array([-1.0, 0.0, 1.0, -7.0, 7.0])]
+    (axes,) = plots.coloured_texts({"a cell": (["abcde"], shades)}).axes
+    (image,) = axes.images
+    assert image.get_extent()[:2] == [-0.5, 4.5] or image.get_extent()[:2] == (-0.5, 4.5)
+    colour = np.asarray(image.get_array())[0]
+    blue, white, red = colour[:3]
+    assert blue[2] > blue[0] + 0.2
+    assert min(white) > 0.95
+    assert red[0] > red[2] + 0.2
+    assert np.array_equal(colour[3:], [blue, red])  # beyond the scale there is no other colour
+
+
+def test_odd_characters_are_drawn_as_they_are() -> None:
+    line = "".join(ODD)
+    figure = plots.coloured_texts({"title": ([line], [np.zeros(len(line))])})
+    assert characters(figure.axes[0], ("title",)) == [line]
+    drawn(figure)
+
+
+def test_lines_and_values_of_unequal_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        plots.coloured_texts({"title": (LINES, SHADES[:1])})

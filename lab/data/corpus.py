@@ -45,11 +45,13 @@ class Corpus:
         There are two parts only, as in the literature: the `test` split is the validation split again.
         """
         vocabulary = self.vocabulary
-        splits = [
-            _split(name, vocabulary.encode(text), length)
-            for name, text in (("train", self.train), ("validation", self.validation), ("test", self.validation))
-        ]
-        return Data(*splits, self.provenance)
+        train, held_out = (vocabulary.encode(text) for text in (self.train, self.validation))
+        return Data(
+            _split("train", train, length),
+            _split("validation", held_out, length),
+            _split("test", held_out, length),
+            self.provenance,
+        )
 
 
 def load(name: str, data: Path | None = None) -> Corpus:

@@ -188,11 +188,32 @@ def _can_fuse(model: keras.Model, train: Batches, validation: Batches) -> bool:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors with XLA on TensorFlow."""
+    """Compiles a function of tensors with XLA, on TensorFlow and JAX; on torch it stays as it is."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        return _concrete(function)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        function = jax.jit(function)
+    return function
+
+
+def _concrete(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Traced once, for the shapes of its first call; TensorFlow would warn of as many traces as there are functions."""
     import tensorflow as tf
 
-    made: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
-    return made
+    traced: list[Callable[..., Any]] = []
+
+    def call(*arguments: Any) -> Any:
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+        if not traced:
+            made = tf.function(function, jit_compile=True, autograph=False)
+            traced.append(made.get_concrete_function(*tensors))
+        return traced[0](*tensors)
+
+    return call
 
 
 def _has_convolutions(model: keras.Model) -> bool:

@@ -32,6 +32,9 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
     leaves the carried state alone. `reset_state()` begins a new text.
     """
 
+    states: Any
+    stateful: bool
+
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Makes the weights, and the carried state where the batch size is known already."""
         stateful, self.stateful = self.stateful, False  # Keras insists on a batch size here
@@ -118,7 +121,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
         return None if chosen.has_gpu() else chosen.recurrence
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves nothing of its own: the weights are the cell's, and the carried state is a training's, not a model's."""
+        """Saves nothing of its own: the weights are the cell's, the carried state a training's and not a model's."""
 
     def load_own_variables(self, store: Any) -> None:
         """Loads nothing of its own."""

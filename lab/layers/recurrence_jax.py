@@ -17,10 +17,10 @@ def has_gpu() -> bool:
 
 def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = None) -> tuple[Any, Any, Any]:
     """Runs an LSTM's recurrent half over time; arguments and results as on TensorFlow."""
-    if keep is None:
-        keep = jnp.ones((gates.shape[0], 1, 1), bool)
-        return _run(False, gates, kernel, bias, h, c, keep)
-    return _run(True, gates, kernel, bias, h, c, keep)
+    masked = keep is not None
+    kept = keep if masked else jnp.ones((gates.shape[0], 1, 1), bool)
+    done: tuple[Any, Any, Any] = _run(masked, gates, kernel, bias, h, c, kept)
+    return done
 
 
 def _sums(dtype: Any) -> Any:
@@ -28,7 +28,7 @@ def _sums(dtype: Any) -> Any:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run(masked: bool, gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, Any, Any]:
+def _run(masked: bool, gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> Any:
     return _forwards(masked, gates, kernel, bias, h, c, keep)[0]
 
 

@@ -38,7 +38,9 @@ def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = N
 
         return (hs, hs[-1], cs[-1]), gradient
 
-    done: tuple[Any, Any, Any] = run(*(tf.convert_to_tensor(part) for part in (gates, kernel, bias, h, c)))  # no variables
+    done: tuple[Any, Any, Any] = run(
+        *(tf.convert_to_tensor(part) for part in (gates, kernel, bias, h, c))
+    )  # no variables
     return done
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
-from lab.report.core import Answer, Metric, Picture, Report, Sample, Section, Table, Text, number, numeric_columns, spans
+from lab.report.core import (
+    Answer,
+    Metric,
+    Picture,
+    Report,
+    Sample,
+    Section,
+    Table,
+    Text,
+    number,
+    numeric_columns,
+    spans,
+)
 
 _BEGINS = re.compile(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")

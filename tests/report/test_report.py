@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import math
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from matplotlib.figure import Figure
@@ -19,7 +22,7 @@ from rich.console import Console
 
 from lab.errors import UsageError
 from lab.report import Report
-from lab.report.core import Answer, Metric, Picture, Section, Table, Text, number, numeric_columns, spans
+from lab.report.core import Answer, Metric, Picture, Sample, Section, Table, Text, number, numeric_columns, spans
 from lab.report.html import to_html
 from lab.report.markdown import to_markdown
 from lab.report.terminal import show_report
@@ -473,3 +476,102 @@ def test_in_a_narrow_terminal_an_interval_goes_below_its_number(report: Report) 
 def test_a_number_with_its_interval_stands_to_the_right() -> None:
     table = Table(("a", "b"), (("0.12 ± 0.03", "9.38 dB"), ("7 ± 1", "")), "")
     assert numeric_columns(table) == [True, True]
+
+
+# --- samples --------------------------------------------------------------------------------------
+
+VERSE = 'Shall I compare thee:\n\n  Thou art  more lovely \n    \u2019tis <so> & "so"\n'
+
+
+def sampled(folder: Path, text: str, title: str = "At 0.8") -> Report:
+    report = Report(folder, "Title")
+    report.text("before")
+    report.sample(title, text)
+    report.text("after")
+    return report
+
+
+def known_to_a_terminal(text: str) -> str:
+    """A text with U+FFFD for every character but its line ends that Python does not call printable."""
+    return "".join(char if char == "\n" or char.isprintable() else "\ufffd" for char in text)
+
+
+def preformatted(page: str) -> str:
+    """What a browser shows of the one `<pre>` of a page."""
+    (inside,) = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
+    return html.unescape(inside)
+
+
+@pytest.mark.parametrize("text", [VERSE, "", "\n", *HOSTILE.values()], ids=["verse", "empty", "line end", *HOSTILE])
+def test_a_sample_is_kept_line_by_line_in_the_record(tmp_path: Path, text: str) -> None:
+    report = sampled(tmp_path, text, text)
+    assert report.items[1] == Sample(text, text)
+    report.write({})
+    record = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert record["items"][1] == {"kind": "sample", "title": text, "text": text}
+    again = Report.read(tmp_path, record)
+    assert again.items == report.items
+    assert to_html(again) == to_html(report)
+    assert to_markdown(again) == to_markdown(report)
+
+
+@pytest.mark.parametrize("text", [VERSE, *HOSTILE.values()], ids=["verse", *HOSTILE])
+def test_a_sample_is_shown_on_the_page_as_it_is_and_adds_no_element(tmp_path: Path, text: str) -> None:
+    page, plain = to_html(sampled(tmp_path, text, text)), to_html(sampled(tmp_path, "words", "words"))
+    assert preformatted(page) == text
+    assert Page(page).shape == Page(plain).shape
+    assert Page(page).comments == []
+    assert "<" not in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)[0]
+
+
+def test_a_sample_stands_below_its_title_on_the_page(tmp_path: Path) -> None:
+    page = to_html(sampled(tmp_path, "one\n two", "At 0.8 <b>"))
+    assert '<div class="sample"><span>At 0.8 &lt;b&gt;</span><pre>one\n two</pre></div>' in page
+
+
+def fences(markdown: str) -> list[str]:
+    return [token.content for token in flat(PARSER.parse(markdown)) if token.type == "fence"]
+
+
+def test_a_sample_is_a_code_block_below_its_title_in_the_markdown(tmp_path: Path) -> None:
+    assert to_markdown(sampled(tmp_path, "one\n\n  *two*", "At *0.8*")) == (
+        "# Title\n\nbefore\n\nAt \\*0.8\\*\n\n```text\none\n\n  *two*\n```\n\nafter\n"
+    )
+
+
+@pytest.mark.parametrize("text", [VERSE, *HOSTILE.values()], ids=["verse", *HOSTILE])
+def test_a_sample_adds_no_markup_to_the_markdown(tmp_path: Path, text: str) -> None:
+    made, plain = to_markdown(sampled(tmp_path, text, f"x {text}")), to_markdown(sampled(tmp_path, "words", "words"))
+    assert structure(made) == structure(plain)
+    assert fences(made) == [known_to_a_terminal(text) + "\n"]
+
+
+@given(st.text(st.sampled_from("`~ \n\t\r\x1b\x0c>#-x"), max_size=30))
+@example("```")
+@example("x\n````\n```text\n`````\n")
+@settings(deadline=None)
+def test_nothing_inside_ends_a_samples_code_block(text: str) -> None:
+    markdown = to_markdown(sampled(Path("nowhere"), text))
+    assert fences(markdown) == [known_to_a_terminal(text) + "\n"]
+    assert structure(markdown) == structure(to_markdown(sampled(Path("nowhere"), "words")))
+
+
+def test_control_characters_of_a_sample_are_shown_as_unknown_in_the_markdown(tmp_path: Path) -> None:
+    made = to_markdown(sampled(tmp_path, "a\x1b[2Jb\x00\rc\u202ed"))
+    assert "```text\na\ufffd[2Jb\ufffd\ufffdc\ufffdd\n```" in made
+
+
+def test_a_sample_is_printed_line_by_line_and_set_in(tmp_path: Path) -> None:
+    lines = [line.rstrip() for line in printed(sampled(tmp_path, "one\n\n   two [red] `x`\nthree")).splitlines()]
+    at = lines.index("At 0.8")
+    assert lines[at + 1 : at + 6] == ["  one", "", "     two [red] `x`", "  three", "after"]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_sample_sends_no_escapes_to_a_terminal(tmp_path: Path, text: str) -> None:
+    report = sampled(tmp_path, text, text)
+    assert all(char.isprintable() or char == "\n" for char in printed(report))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", printed(report, terminal=True))
+    assert all(char.isprintable() or char == "\n" for char in plain)
+    for line in known_to_a_terminal(text).splitlines():
+        assert f"  {line}".rstrip() in plain
