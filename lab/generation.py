@@ -92,7 +92,7 @@ class Generator:
         allowed = np.zeros(self.size, np.float32)
         allowed[list(never)] = -1e9
         self._allowed = allowed
-        self._compiled: dict[tuple[bool, bool, bool, bool], Callable[..., Any]] = {}
+        self._compiled: dict[tuple[bool, bool, bool], Callable[..., Any]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -128,7 +128,7 @@ class Generator:
         top_k = min(sampling.top_k or self.size, self.size)
         top_p = 1.0 if sampling.top_p is None else sampling.top_p
         narrow = top_k < self.size or top_p < 1
-        key = (narrow, cells, probabilities, bool((forced == SAMPLE).any()))
+        key = (narrow, cells, probabilities)
         if key not in self._compiled:
             self._compiled[key] = compiled(self._loop(*key))
         rng = np.random.Generator(np.random.Philox(key=sampling.seed))
@@ -148,7 +148,7 @@ class Generator:
             inside = more.pop(0) if cells else None
             yield Steps(symbols, log_probability, entropy, inside, more.pop(0) if probabilities else None)
 
-    def _loop(self, narrow: bool, cells: bool, probabilities: bool, draws: bool) -> Callable[..., Any]:
+    def _loop(self, narrow: bool, cells: bool, probabilities: bool) -> Callable[..., Any]:
         from keras import ops
 
         def loop(
@@ -164,13 +164,11 @@ class Generator:
                 if narrow:
                     kept = _narrowed(kept, top_k, top_p)
                 chosen = ops.softmax(kept)
-                symbols = given
-                if draws:
-                    ladder = ops.cumsum(chosen, axis=1)
-                    rung = ops.expand_dims(uniform, 1) * ladder[:, -1:]  # the sum is not quite 1
-                    warm = ops.minimum(ops.sum(ops.cast(ladder <= rung, "int32"), axis=1), self.size - 1)
-                    warm = ops.where(cold[:, 0], ops.cast(ops.argmax(kept, axis=1), "int32"), warm)
-                    symbols = ops.where(given < 0, warm, given)
+                ladder = ops.cumsum(chosen, axis=1)
+                rung = ops.expand_dims(uniform, 1) * ladder[:, -1:]  # the sum is not quite 1
+                drawn_here = ops.minimum(ops.sum(ops.cast(ladder <= rung, "int32"), axis=1), self.size - 1)
+                likeliest = ops.cast(ops.argmax(kept, axis=1), "int32")
+                symbols = ops.where(given < 0, ops.where(cold[:, 0], likeliest, drawn_here), given)
                 entropy = -ops.sum(chosen * ops.log(ops.maximum(chosen, 1e-30)), axis=1)
                 entropy = ops.where(cold[:, 0], ops.zeros_like(entropy), entropy)
                 surprise = ops.take_along_axis(natural, ops.expand_dims(symbols, 1), axis=1)[:, 0]

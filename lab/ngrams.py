@@ -46,6 +46,8 @@ class WittenBell:
         symbols = np.asarray(symbols, np.int64)
         contexts = np.zeros(len(symbols), np.int64)  # the place of each symbol's context among those seen
         for length in range(order):
+            if length >= len(symbols):
+                break  # the text has no longer contexts
             if length:
                 contexts = contexts[1:]  # the symbols that have so long a past
                 past = symbols[: len(symbols) - length]
@@ -66,8 +68,10 @@ class WittenBell:
         symbols = np.asarray(symbols, np.int64)
         probability = np.full(len(symbols), 1 / self.size)
         context = np.zeros(len(symbols), np.int64)
-        rows = []
+        rows: list[Array] = []
         for length, order in enumerate(self._orders):
+            if length >= max(len(symbols), 1):
+                break
             if length:
                 longer = np.full(len(symbols), -1, np.int64)
                 shorter, past = context[length:], symbols[: len(symbols) - length]
@@ -82,6 +86,7 @@ class WittenBell:
             probability = probability.copy()
             probability[known] = (counts + kinds * probability[known]) / (seen + kinds)
             rows.append(np.log(probability))
+        rows += rows[-1:] * (self.order - len(rows))  # longer contexts than there are change nothing
         return np.stack(rows)
 
 

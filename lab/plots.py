@@ -305,6 +305,9 @@ def coloured_texts(texts: Mapping[str, tuple[Sequence[str], Sequence[Array]]]) -
         axes.text(0, place, title, fontsize=9, va="center", parse_math=False)
         place += 1
         for line, shades in zip(lines, values, strict=True):
+            if not line:
+                place += 1
+                continue
             axes.imshow(
                 colours(0.5 + 0.5 * np.clip(np.asarray(shades, float), -1, 1))[None, :, :3],
                 extent=(-0.5, len(line) - 0.5, place + 0.5, place - 0.5),

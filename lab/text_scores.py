@@ -9,6 +9,7 @@ import numpy as np
 from lab.data import Array
 from lab.data.text import Vocabulary
 
+MOST_PAIRS = 2_000_000  # places in a row and in the source that are followed together
 SEED = 16  # symbols that a copied passage has at least before it is followed to its end
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -77,6 +78,8 @@ def _longest(row: Array, source: Array, size: int, hashes: Array, order: Array) 
     mine = _hashes(row, size)
     low, high = (np.searchsorted(hashes, mine, side, sorter=order) for side in ("left", "right"))
     counts = high - low
+    if counts.sum() > MOST_PAIRS:
+        return _by_halving(row, source, size)
     here = np.repeat(np.arange(len(mine)), counts)
     there = order[np.repeat(low, counts) + np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)]
     # Hashes may agree by chance: the symbols decide.
@@ -93,6 +96,19 @@ def _longest(row: Array, source: Array, size: int, hashes: Array, order: Array) 
         if not longer.any():
             return length, int(here[0])
         here, there, length = more[longer], beyond[longer], length + 1
+
+
+def _by_halving(row: Array, source: Array, least: int) -> tuple[int, int]:
+    """The same for text that repeats itself so much that pairs of places would be too many: by hashes alone."""
+
+    def at(size: int) -> Array:
+        return np.flatnonzero(np.isin(_hashes(row, size), _hashes(source, size)))
+
+    low, high = least, min(len(row), len(source)) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if len(at(middle)) else (low, middle)
+    return low, int(at(low)[0])
 
 
 def _hashes(symbols: Array, size: int) -> Array:

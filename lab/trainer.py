@@ -223,14 +223,15 @@ class _Session:
 
     def _prepare(self) -> Data:
         from lab.checks import check_data
+        from lab.data.streams import tokens_of
 
         data = self.experiment.prepare()
         check_data(data, f"{type(self.experiment).__name__}.prepare")
         size = self.trainer.batch_size
         if self.trainer.fast_dev_run:
-            data = data.head(size)
+            data = data.map(lambda split: split.head(tokens_of(split, size)))
         if self.trainer.overfit_batches is not None:
-            few = data.train.head(size * self.trainer.overfit_batches)
+            few = data.train.head(tokens_of(data.train, size * self.trainer.overfit_batches))
             data = dataclasses.replace(data, train=few, validation=dataclasses.replace(few, name="validation"))
         self.run.data = data
         return data

@@ -139,7 +139,11 @@ def run(engine: str, numbers: list[int]) -> float:
         import lab
 
         return train_keras(keras.layers.LSTM if engine == "train keras" else lab.layers.LSTM, *numbers)
-    known = {"train torch": train_torch, "write lab": write_lab, "write predict": write_predict}
+    known: dict[str, Callable[..., float]] = {
+        "train torch": train_torch,
+        "write lab": write_lab,
+        "write predict": write_predict,
+    }
     return {**known, "write torch": write_torch}[engine](*numbers)
 
 
@@ -171,8 +175,8 @@ def main() -> None:
         print("PyTorch is left out: `make bench only=lstm` makes .venv-bench for it")  # noqa: T201
     for numbers in TRAINING:
         compare("train", ("keras", "torch"), numbers, numbers[1] * numbers[2])
-    for numbers in WRITING:
-        compare("write", ("predict", "torch"), numbers, numbers[1])
+    for units, rows in WRITING:
+        compare("write", ("predict", "torch"), (units, rows), rows)
 
 
 if __name__ == "__main__":

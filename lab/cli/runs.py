@@ -74,6 +74,7 @@ def show_run(name: str, console: Console) -> None:
 def report_again(name: str, console: Console) -> None:
     """Prepares the data again and writes the report of a run that has its model."""
     from lab import backend
+    from lab.data.streams import tokens_of
     from lab.reporting import make_report, show_made
     from lab.trainer import Trainer, log_to
 
@@ -86,7 +87,9 @@ def report_again(name: str, console: Console) -> None:
         with log_to(console), backend.configured(trainer.precision, trainer.seed):
             _ = run.model  # says at once when there is none
             data = experiment.prepare()
-            run.data = data.head(trainer.batch_size) if trainer.fast_dev_run else data
+            if trainer.fast_dev_run:
+                data = data.map(lambda split: split.head(tokens_of(split, trainer.batch_size)))
+            run.data = data
             report = make_report(experiment, trainer, run)
         cut = run.stopped == StopReason.SIGNAL  # a report does not complete what was interrupted
         run.set_status(Status.INTERRUPTED if cut else Status.COMPLETED, reason=run.stopped)

@@ -67,8 +67,12 @@ def load(name: str, data: Path | None = None) -> Corpus:
     """
     path = data or (Path(name) if name not in NAMES else None)
     if path is not None:
-        path = path.expanduser()
-        if data is None and not path.exists():
+        try:
+            path = path.expanduser()
+            found = data is not None or path.exists()
+        except (OSError, RuntimeError):  # a name that is too long, a folder that may not be read, an unknown user
+            found = False
+        if not found:
             raise SettingsError(
                 [f"corpus={name}: expected one of {', '.join(NAMES)}, or a text file's path{nearest(name, NAMES)}"]
             )
@@ -96,9 +100,10 @@ def _cut(text: str, border: str = "") -> tuple[str, str]:
     """Cuts a text at nine tenths of its characters, or at the nearest border to that."""
     place = int(0.9 * len(text))
     if border:
-        before, behind = text.rfind(border, 0, place), text.find(border, place)
+        before, behind = text.rfind(border, 0, place + len(border) - 1), text.find(border, place)
         near = [found for found in (before, behind) if found > 0]
-        place = min(near, key=lambda found: abs(found - place)) + len(border)
+        if near:
+            place = min(near, key=lambda found: abs(found - place)) + len(border)
     return text[:place], text[place:]
 
 

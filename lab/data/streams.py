@@ -91,7 +91,7 @@ class Streams(Batches):
     ) -> None:
         if not isinstance(split.x, Windows):
             raise UsageError(f"{split.name} split: expected lab.data.Windows as inputs, got {type(split.x).__name__}")
-        super().__init__(split, batch_size, seed=seed, shuffle=shuffle, stop=stop)
+        super().__init__(split, batch_size, seed=seed, shuffle=shuffle, limit=limit, stop=stop)
         self.length = split.x.length
         count, covered = len(split), batch_size * self.length
         rounded = count // covered if shuffle else -(-count // covered)
@@ -112,6 +112,11 @@ class Streams(Batches):
             starts = np.linspace(0, max(0, count - self._stream), batch).astype(np.int64)
         places = np.arange(self._stream // self.length)[:, None] * self.length + starts  # (steps, streams)
         return places.astype(np.int64).ravel()
+
+
+def tokens_of(split: Split, examples: int) -> int:
+    """Returns how many examples of a split so many rows of batches take: of windows, each token begins one."""
+    return examples * split.x.length if isinstance(split.x, Windows) else examples
 
 
 def batched(split: Split, batch_size: int, **options: Any) -> Batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,9 @@ def decode(content: bytes, name: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        place = error.start + (len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0)
         raise DataError(
-            f"{name}: expected UTF-8 text, byte {error.start} is 0x{content[error.start]:02x}; "
+            f"{name}: expected UTF-8 text, byte {place} is 0x{content[place]:02x}; "
             "save it as UTF-8, or convert it with iconv"
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -67,7 +69,7 @@ class Vocabulary:
         codes = _code_points(characters)
         self._by_code = np.argsort(codes, kind="stable")
         self._codes = codes[self._by_code]
-        self._all = np.array([UNKNOWN, *characters])
+        self._all = [UNKNOWN, *characters]
 
     @classmethod
     def of(cls, text: str) -> Vocabulary:
@@ -87,15 +89,12 @@ class Vocabulary:
 
     def decode(self, numbers: Array) -> str:
         """Returns the text of numbers; 0 is written as U+FFFD."""
-        return "".join(self._all[np.asarray(numbers, np.int64)])
+        return "".join([self._all[number] for number in np.asarray(numbers).tolist()])
 
     def unknown(self, text: str) -> str:
         """Returns the characters of a text that the vocabulary lacks, each once, as they come."""
-        return "".join(dict.fromkeys(character for character in text if character not in self._known))
-
-    @property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.characters)
+        known = frozenset(self.characters)
+        return "".join(dict.fromkeys(character for character in text if character not in known))
 
 
 def _code_points(text: str) -> Array:

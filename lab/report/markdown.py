@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from lab.report.core import (
     Answer,
@@ -54,8 +55,12 @@ def to_markdown(report: Report) -> str:
 def _fenced(text: str) -> str:
     """A code block: its fence is longer than any run of backticks inside, so that nothing ends it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    lines = "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    lines = "".join(char if _is_text(char) else "\ufffd" for char in text)
     return f"{fence}text\n{lines}\n{fence}"
+
+
+def _is_text(char: str) -> bool:
+    return char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
 
 
 def _table(table: Table) -> str:

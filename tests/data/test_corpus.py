@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data import Data, Provenance, corpus, data_sets, shakespeare
@@ -96,7 +96,7 @@ def test_a_file_that_has_a_corpus_name_is_not_read_for_it(
     assert load("./sonnets").train == OWN[:180]
 
 
-@given(st.text(st.characters(exclude_characters="\0\r", exclude_categories=("Cs", "Zs", "Zl", "Zp")), min_size=100))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=100))
 @settings(deadline=None, max_examples=30)
 def test_both_parts_joined_are_the_whole_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     found = load(str(own(tmp_path_factory.mktemp("text") / "a.txt", f"x{text}")))
@@ -156,7 +156,6 @@ def test_the_cut_is_at_the_border_nearest_to_nine_tenths(lengths: list[int]) -> 
     text = "\n\n".join(poems) + "\n"
     place = int(0.9 * len(text))
     borders = [here for here in range(len(text) - 1) if text[here : here + 2] == "\n\n"]
-    assume(place - 1 not in borders)  # nine tenths fall between the two characters of a border
     train, held_out = corpus._cut(text, "\n\n")
     assert train + held_out == text
     assert train.endswith("\n\n")

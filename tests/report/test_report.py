@@ -497,9 +497,9 @@ def known_to_a_terminal(text: str) -> str:
 
 
 def preformatted(page: str) -> str:
-    """What a browser shows of the one `<pre>` of a page."""
+    """What a browser shows of the one `<pre>` of a page; it drops a line end right behind the tag."""
     (inside,) = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
-    return html.unescape(inside)
+    return html.unescape(inside.removeprefix("\n"))
 
 
 @pytest.mark.parametrize("text", [VERSE, "", "\n", *HOSTILE.values()], ids=["verse", "empty", "line end", *HOSTILE])
@@ -526,7 +526,7 @@ def test_a_sample_is_shown_on_the_page_as_it_is_and_adds_no_element(tmp_path: Pa
 
 def test_a_sample_stands_below_its_title_on_the_page(tmp_path: Path) -> None:
     page = to_html(sampled(tmp_path, "one\n two", "At 0.8 <b>"))
-    assert '<div class="sample"><span>At 0.8 &lt;b&gt;</span><pre>one\n two</pre></div>' in page
+    assert '<div class="sample"><span>At 0.8 &lt;b&gt;</span><pre>\none\n two</pre></div>' in page
 
 
 def fences(markdown: str) -> list[str]:
@@ -546,7 +546,7 @@ def test_a_sample_adds_no_markup_to_the_markdown(tmp_path: Path, text: str) -> N
     assert fences(made) == [known_to_a_terminal(text) + "\n"]
 
 
-@given(st.text(st.sampled_from("`~ \n\t\r\x1b\x0c>#-x"), max_size=30))
+@given(st.text(st.sampled_from("`~ \n\r\x1b\x0c>#-x"), max_size=30))
 @example("```")
 @example("x\n````\n```text\n`````\n")
 @settings(deadline=None)
