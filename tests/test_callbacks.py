@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import pytest
 
-from lab.callbacks import Averages, Callback, Checkpoints, History, Position, Stopping
+from lab import layers
+from lab.callbacks import Annealing, Averages, Callback, CarriedState, Checkpoints, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Split
 from lab.run import Run
@@ -514,3 +515,68 @@ def test_the_first_reason_is_kept_when_another_callback_lets_training_go_on() ->
     made.run(small_model(), before=[send, AtBatch(3, spoil)], callbacks=go_on)
     assert made.stopping.at_step == 4
     assert made.stopping.reason is StopReason.SIGNAL
+
+
+# --- a rate by the clock, and a state that is carried -------------------------------------------------
+
+
+def annealed(made: Fit, clock: Clock, seconds: float, steps: int, epochs: int = 1) -> list[tuple[float, int, float]]:
+    """What the rate was asked for and became at each batch: share, steps done, the optimizer's rate."""
+    asked: list[tuple[float, int]] = []
+    rates: list[float] = []
+
+    def rate(share: float, done: int) -> float:
+        asked.append((share, done))
+        return 1.0 - share
+
+    model = small_model()
+    annealing = Annealing(rate, steps, made.stopping, made.position)
+    waits = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: rates.append(float(model.optimizer.learning_rate)),
+        on_train_batch_end=lambda batch, logs: clock.wait(seconds),
+    )
+    made.run(model, epochs=epochs, before=[waits, annealing])
+    return [(share, done, rate) for (share, done), rate in zip(asked, rates, strict=False)]
+
+
+def test_the_rate_follows_the_steps_where_they_end_sooner(clock: Clock) -> None:
+    found = annealed(fit(max_seconds=1000.0), clock, 1.0, steps=5)
+    assert [done for _, done, _ in found] == [0, 1, 2, 3, 4]
+    assert [share for share, _, _ in found] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert [rate for _, _, rate in found] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_the_rate_follows_the_clock_where_that_ends_sooner(clock: Clock) -> None:
+    made = fit(max_seconds=4.0)
+    found = annealed(made, clock, 1.0, steps=100, epochs=3)
+    assert made.stopping.reason is StopReason.MAX_TIME
+    assert [rate for _, _, rate in found] == pytest.approx([1, 0.75, 0.5, 0.25])
+
+
+def test_every_epoch_and_every_validation_begins_with_a_state_of_zeros() -> None:
+    seen_states: list[tuple[str, float]] = []
+    model = keras.Sequential([keras.Input((3, 2)), layers.LSTM(2, stateful=True), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    x = np.ones((4, 3, 2), np.float32)
+    model(x)
+
+    def look(when: str) -> None:
+        seen_states.append((when, float(np.abs(np.asarray(model.layers[0].states[0])).max())))
+
+    looks = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: look("epoch"), on_epoch_end=lambda epoch, logs: look("end")
+    )
+    tests = keras.callbacks.LambdaCallback()
+    tests.on_test_begin = lambda logs=None: look("test")
+    model.fit(
+        x,
+        np.ones((4, 1)),
+        batch_size=4,
+        epochs=2,
+        validation_data=(x, np.ones((4, 1))),
+        validation_batch_size=4,
+        verbose=0,
+        callbacks=[CarriedState(), looks, tests],
+    )
+    assert [when for when, _ in seen_states] == ["epoch", "test", "end"] * 2
+    assert all((largest == 0) == (when != "end") for when, largest in seen_states)

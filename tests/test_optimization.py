@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from lab import optimization
 from lab.errors import ModelError, SettingsError
 from lab.optimization import OptimizationSettings, configure
 
@@ -260,3 +261,35 @@ def test_a_model_trains_with_every_knob_at_once() -> None:
     model.fit(np.ones((16, 3)), np.ones((16, 2)), batch_size=4, epochs=2, verbose=0)
     assert np.isfinite(model.get_weights()[0]).all()
     assert not np.array_equal(model.get_weights()[0], before[0])
+
+
+# --- a cosine by the clock --------------------------------------------------------------------------
+
+
+def by_the_clock(share: float, steps: int, **knobs: Any) -> float:
+    settings = OptimizationSettings(learning_rate_schedule="cosine", **knobs)
+    return optimization.cosine(share, steps, 0.5, settings)
+
+
+@pytest.mark.parametrize(("share", "rate"), [(0.0, 0.5), (1 / 3, 0.375), (0.5, 0.25), (2 / 3, 0.125), (1.0, 0.0)])
+def test_a_cosine_by_the_clock_falls_with_the_share_that_is_done(share: float, rate: float) -> None:
+    assert by_the_clock(share, 1000) == pytest.approx(rate, abs=1e-9)
+
+
+def test_a_cosine_by_the_clock_ends_where_it_is_told() -> None:
+    assert by_the_clock(1.0, 1000, final_learning_rate=0.1) == pytest.approx(0.05)
+
+
+def test_a_cosine_by_the_clock_rises_by_steps() -> None:
+    rising = [by_the_clock(0.0, step, warmup_steps=10) for step in range(12)]
+    assert rising[:10] == pytest.approx([0.05 * (step + 1) for step in range(10)])
+    assert rising[10:] == [0.5, 0.5]
+
+
+def test_an_optimizer_by_the_clock_has_a_rate_that_can_be_set() -> None:
+    model = small_model(keras.optimizers.Adam(0.02))
+    settings = OptimizationSettings(learning_rate_schedule="cosine", warmup_steps=5)
+    configure(model, settings, 100, timed=True)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
+    model.optimizer.learning_rate = 0.01
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
