@@ -50,8 +50,8 @@ runs: $(STAMP) ## the runs there are
 generate: $(STAMP) ## text from the latest text_generation: make generate prompt="Shall I" temperature=0.8 seed=1
 	@$(BIN)/lab predict "$(or $(run),text_generation)" $(filter-out run=%,$(ARGS))
 
-test: $(STAMP) ## the tests
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## the tests, two files at a time
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_the_readme_shows_commands() -> None:
 
 @pytest.mark.parametrize("line", readme_commands())
 def test_every_command_of_the_readme_exists(line: str) -> None:
-    words = line.split()
+    words = shlex.split(line)
     if words[0] == "make":
         done = subprocess.run(["make", "--dry-run", *words[1:]], capture_output=True, text=True, cwd=ROOT, check=False)
         assert done.returncode == 0, done.stderr
