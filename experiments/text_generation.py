@@ -8,7 +8,8 @@ and then writes, a character at a time. The text is read in eight streams whose 
 (truncated back-propagation through time). The default takes under three minutes of training on two
 cores and reaches 1.58 nats per held-out character, where the best n-gram model has 1.75. So little
 text is learnt by heart in a minute: what keeps the network from it are units left out, the same ones
-over a whole window (Gal and Ghahramani, 2016), and whole characters left out.
+over a whole window (Gal and Ghahramani, 2016), and whole characters left out. Longer texts are left
+nearly whole; `max_time=100s` on a million characters of the plays reaches 1.56.
 """
 
 from __future__ import annotations
