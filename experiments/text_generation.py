@@ -66,7 +66,7 @@ class Settings(lab.Settings):
         ge=0,
         lt=1,
     )
-    temperatures: tuple[float, ...] = lab.field(
+    temperatures: tuple[lab.NonNegativeFloat, ...] = lab.field(
         tuple(round(0.1 * tenth, 1) for tenth in range(2, 16)), "Temperatures that the report compares.", min_length=1
     )
     samples: int = lab.field(32, "Texts that the report has written at each temperature.", ge=2, le=1000)

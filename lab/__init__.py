@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.experiment import Experiment
     from lab.report import Report
     from lab.run import Run
-    from lab.settings import PositiveInt, Range, Seconds, Settings, field
+    from lab.settings import NonNegativeFloat, PositiveInt, Range, Seconds, Settings, field
     from lab.status import Status
     from lab.trainer import Trainer
 
@@ -37,7 +37,7 @@ _MODULES = {
     "lab.experiment": ("Experiment",),
     "lab.report": ("Report",),
     "lab.run": ("Run",),
-    "lab.settings": ("PositiveInt", "Range", "Seconds", "Settings", "field"),
+    "lab.settings": ("NonNegativeFloat", "PositiveInt", "Range", "Seconds", "Settings", "field"),
     "lab.status": ("Status",),
     "lab.trainer": ("Trainer",),
 }
@@ -53,6 +53,7 @@ __all__ = [
     "Experiment",
     "LabError",
     "ModelError",
+    "NonNegativeFloat",
     "PositiveInt",
     "Provenance",
     "Range",

@@ -41,6 +41,9 @@ def _seconds(value: object) -> object:
 PositiveInt = pydantic.PositiveInt
 """A whole number of 1 or more, for the items of a tuple."""
 
+NonNegativeFloat = pydantic.NonNegativeFloat
+"""A number of 0 or more, for the items of a tuple."""
+
 Seconds = Annotated[float, pydantic.BeforeValidator(_seconds)]
 """A time in seconds; `"90s"`, `"20m"`, `"1h30m"` are read too."""
 

@@ -201,6 +201,11 @@ def test_a_text_that_cannot_be_learnt_is_one_line(tmp_path: Path) -> None:
         TextGeneration(corpus="sonets").prepare()
 
 
+def test_a_temperature_below_0_is_said_before_any_training() -> None:
+    with pytest.raises(SettingsError, match=r"temperatures=-1 \(item 2\): expected"):
+        TextGeneration(temperatures="0.5,-1")
+
+
 def test_a_short_text_is_learnt_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text(verse(8))
     experiment = TextGeneration(corpus=str(tmp_path / "short.txt"), units=(4,), samples=2, sample_length=20)
