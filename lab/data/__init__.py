@@ -11,7 +11,8 @@ __all__ = ["Array", "Batches", "Data", "DataSet", "Provenance", "Split", "cache_
 
 def data_sets() -> dict[str, DataSet]:
     """Returns the public data sets that `lab data` knows, by name."""
+    from lab.data.imdb import IMDB, IMDB_TRAIN
     from lab.data.mnist import MNIST
     from lab.data.shakespeare import PLAYS, SONNETS, TINY_SHAKESPEARE
 
-    return {known.name: known for known in (MNIST, SONNETS, PLAYS, TINY_SHAKESPEARE)}
+    return {known.name: known for known in (MNIST, SONNETS, PLAYS, TINY_SHAKESPEARE, IMDB, IMDB_TRAIN)}

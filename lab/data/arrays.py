@@ -176,6 +176,9 @@ class Data:
         digest = hashlib.sha256()
         for path, array in self._named_arrays():
             digest.update(f"{path} {array.dtype.str} {array.shape}\n".encode())
+            lengths = getattr(array, "lengths", None)  # sequences of different lengths
+            if lengths is not None:
+                digest.update(np.ascontiguousarray(lengths).data)
             array = getattr(array, "tokens", array)  # windows: the one sequence that they are of
             digest.update(np.ascontiguousarray(array).data if array.dtype != object else repr(array.tolist()).encode())
         return digest.hexdigest()

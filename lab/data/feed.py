@@ -17,6 +17,7 @@ import numpy as np
 
 from lab.data.arrays import leaves, map_arrays
 from lab.data.batches import Batches
+from lab.data.ragged import Buckets, Ragged
 from lab.data.streams import Streams, Windows
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _hold(batches: Batches) -> tuple[Any, ...]:
 
     def hold(array: Any) -> Any:
         if id(array) not in held:
-            held[id(array)] = _Held(array) if isinstance(array, Windows) else tf.constant(array)
+            kind = {Windows: _Held, Ragged: _HeldRagged}.get(type(array), tf.constant)
+            held[id(array)] = kind(array)
         return held[id(array)]
 
     return tuple(map_arrays(hold, part) for part in batches.split.parts())
@@ -95,7 +97,7 @@ class _Held:
         self.tokens = tf.constant(windows.tokens)
         self.windows = windows
 
-    def at(self, starts: Any) -> Any:
+    def at(self, starts: Any, _: int | None) -> Any:
         """The windows that begin there; (starts, length)."""
         import tensorflow as tf
 
@@ -105,7 +107,29 @@ class _Held:
         return tf.where(places <= last, found, tf.constant(self.windows.fill, found.dtype))
 
 
-def _gather(parts: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
+class _HeldRagged:
+    """Sequences of different lengths whose tokens are a tensor."""
+
+    def __init__(self, ragged: Ragged) -> None:
+        import tensorflow as tf
+
+        self.tokens = tf.constant(ragged.tokens if len(ragged.tokens) else np.zeros(1, ragged.dtype))
+        self.starts = tf.constant(ragged.starts.astype(np.int32))
+        self.lengths = tf.constant(ragged.lengths.astype(np.int32))
+        self.widths = tf.constant(ragged.widths, tf.int32)
+
+    def at(self, which: Any, width: int | None) -> Any:
+        """These sequences, padded to a width, or to the one of theirs that holds the longest; (which, width)."""
+        import tensorflow as tf
+
+        lengths = tf.gather(self.lengths, which)[:, None]
+        steps = width if width is not None else self.widths[tf.searchsorted(self.widths, [tf.reduce_max(lengths)])[0]]
+        inside = tf.range(steps) < lengths
+        places = tf.where(inside, tf.gather(self.starts, which)[:, None] + tf.range(steps), 0)
+        return tf.where(inside, tf.gather(self.tokens, places), tf.constant(0, self.tokens.dtype))
+
+
+def _gather(parts: tuple[Any, ...], indices: Any, width: int | None = None) -> tuple[Any, ...]:
     """One batch; a tensor that stands in two places, as an autoencoder's, is gathered once."""
     import tensorflow as tf
 
@@ -113,7 +137,8 @@ def _gather(parts: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
 
     def take(tensor: Any) -> Any:
         if id(tensor) not in taken:
-            taken[id(tensor)] = tensor.at(indices) if isinstance(tensor, _Held) else tf.gather(tensor, indices)
+            held = isinstance(tensor, (_Held, _HeldRagged))
+            taken[id(tensor)] = tensor.at(indices, width) if held else tf.gather(tensor, indices)
         return taken[id(tensor)]
 
     return tuple(map_arrays(take, part) for part in parts)
@@ -230,11 +255,13 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
 
     Whole batches go through one program, whose loop takes as many of them as there are; the smaller
     last batch of an epoch has a program of its own. A network with convolutions takes its batches one
-    by one: inside a loop XLA's convolutions are some twenty times as slow on a CPU.
+    by one: inside a loop XLA's convolutions are some twenty times as slow on a CPU. So do sequences in
+    buckets, with a program for each width.
     """
     import tensorflow as tf
 
-    parts, size, loops = _hold(batches), batches.batch_size, not _has_convolutions(model)
+    parts, size = _hold(batches), batches.batch_size
+    loops = not isinstance(batches, Buckets) and not _has_convolutions(model)
 
     def whole_batches(block: Any, count: Any) -> Any:
         def body(place: Any) -> tuple[Any]:
@@ -244,18 +271,24 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
         tf.while_loop(lambda place: place < count, body, [tf.constant(0)])
         return model.get_metrics_result()
 
-    def last_batch(chosen: Any) -> Any:
-        step(_gather(parts, chosen))
+    def last_batch(chosen: Any, width: int | None = None) -> Any:
+        step(_gather(parts, chosen, width))
         return model.get_metrics_result()
 
     loop = tf.function(whole_batches, jit_compile=True)
     rows = size if isinstance(batches, Streams) else None  # a carried state has a fixed size
-    single = tf.function(last_batch, jit_compile=True, input_signature=[tf.TensorSpec([rows], tf.int32)])
+    signature = None if isinstance(batches, Buckets) else [tf.TensorSpec([rows], tf.int32)]
+    single = tf.function(last_batch, jit_compile=True, input_signature=signature)
 
     def run(iterator: Any) -> Any:
         chosen = next(iterator)
         whole, rest = divmod(int(chosen.shape[0]), size)
         metrics = None
+        if isinstance(batches, Buckets):
+            for place in range(0, int(chosen.shape[0]), size):
+                part = chosen[place : place + size]
+                metrics = single(part, batches.split.x.width(part.numpy()))
+            return metrics
         if not loops:
             for place in range(whole):
                 metrics = single(chosen[place * size : (place + 1) * size])

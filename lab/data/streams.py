@@ -8,6 +8,7 @@ import numpy as np
 
 from lab.data.arrays import Array, Split
 from lab.data.batches import Batches, Indices
+from lab.data.ragged import Buckets, Ragged
 from lab.errors import DataError, UsageError
 
 
@@ -120,5 +121,7 @@ def tokens_of(split: Split, examples: int) -> int:
 
 
 def batched(split: Split, batch_size: int, **options: Any) -> Batches:
-    """Returns the batches of a split: `Streams` where its inputs are windows, else `Batches`, with the same options."""
-    return (Streams if isinstance(split.x, Windows) else Batches)(split, batch_size, **options)
+    """Returns the batches of a split, with the same options: `Streams` where its inputs are windows, `Buckets`
+    where they are ragged, else `Batches`."""
+    kinds: dict[type, type[Batches]] = {Windows: Streams, Ragged: Buckets}
+    return kinds.get(type(split.x), Batches)(split, batch_size, **options)

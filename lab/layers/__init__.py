@@ -9,10 +9,22 @@ if TYPE_CHECKING:
     from lab.layers.characters import CharacterEmbedding
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
+    from lab.layers.words import BigramEmbedding, MaxAndMean, Segments, WordEmbedding
 
-__all__ = ["LSTM", "CharacterEmbedding", "Noise", "corrupt"]
+__all__ = [
+    "LSTM",
+    "BigramEmbedding",
+    "CharacterEmbedding",
+    "MaxAndMean",
+    "Noise",
+    "Segments",
+    "WordEmbedding",
+    "corrupt",
+]
 
-_HOMES = {"CharacterEmbedding": "characters", "LSTM": "lstm", "Noise": "noise", "corrupt": "noise"}
+_HOMES = {"CharacterEmbedding": "characters", "LSTM": "lstm", "Noise": "noise", "corrupt": "noise"} | dict.fromkeys(
+    ("BigramEmbedding", "MaxAndMean", "Segments", "WordEmbedding"), "words"
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,140 @@
+"""Layers for texts as words: an embedding that knows its words, segments, and pooling over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from lab.data.words import PADDING, Words
+
+
+@keras.saving.register_keras_serializable("lab")
+class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has no types
+    """`keras.layers.Embedding` of words: a whole number becomes a vector.
+
+    The words travel with the model, so that `layer.vocabulary.encode(tokenise(text))` reads text with
+    no other file.
+
+    Args:
+        words: the vocabulary in the order of its numbers, from 2 on; 0 is padding, 1 what is unknown.
+        output_dim: numbers in a vector.
+    """
+
+    def __init__(self, words: Sequence[str], output_dim: int, **rest: Any) -> None:
+        self.vocabulary = Words(words)
+        super().__init__(len(self.vocabulary), output_dim, **{k: v for k, v in rest.items() if k != "input_dim"})
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, for `model.keras`."""
+        config = dict(super().get_config())
+        del config["input_dim"]
+        return {**config, "words": list(self.vocabulary.words)}
+
+
+@keras.saving.register_keras_serializable("lab")
+class BigramEmbedding(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """A vector for each pair of neighbouring words, found by a hash (Joulin et al., 2016, as in fastText).
+
+    Takes numbers of words, (batch, steps), gives vectors, (batch, steps, output_dim): at each step that
+    of the pair which ends there. Pairs share a row where their hashes meet.
+
+    Args:
+        buckets: rows of the table.
+        output_dim: numbers in a vector.
+    """
+
+    def __init__(self, buckets: int, output_dim: int, embeddings_initializer: Any = "uniform", **rest: Any) -> None:
+        super().__init__(**rest)
+        self.buckets = buckets
+        self.output_dim = output_dim
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the table."""
+        self.embeddings = self.add_weight(
+            shape=(self.buckets, self.output_dim), initializer=self.embeddings_initializer, name="embeddings"
+        )
+
+    def call(self, words: Any) -> Any:
+        """Returns the pairs' vectors."""
+        here = ops.cast(words, "uint32")
+        before = ops.pad(here[:, :-1], [[0, 0], [1, 0]])
+        mixed = (before * 0x9E3779B1 + here) * 0x85EBCA77  # modulo 2**32
+        place = ops.cast(mixed >> 8, "int32") % self.buckets
+        found = ops.take(self.embeddings, place, axis=0)
+        return ops.cast(found, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns (batch, steps, output_dim)."""
+        return (*input_shape, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, for `model.keras`."""
+        own = {"buckets": self.buckets, "output_dim": self.output_dim}
+        initializer = keras.initializers.serialize(self.embeddings_initializer)
+        return {**super().get_config(), **own, "embeddings_initializer": initializer}
+
+
+@keras.saving.register_keras_serializable("lab")
+class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no types
+    """Runs a layer over segments of a sequence, each on its own, and joins what comes out.
+
+    A recurrent layer so takes `length` steps over many rows instead of many steps over few, and what
+    it remembers has fewer steps to survive (Johnson and Zhang, 2016). The number of steps must be a
+    multiple of `length`.
+
+    Args:
+        layer: takes and gives (batch, steps, features), with as many steps.
+        length: steps in a segment.
+    """
+
+    def __init__(self, layer: Any, length: int, **rest: Any) -> None:
+        super().__init__(layer, **rest)
+        self.length = length
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the layer for segments."""
+        self.layer.build((None, self.length, input_shape[-1]))
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Returns (batch, steps, features) for such a tensor."""
+        shape = ops.shape(x)
+        rows = ops.reshape(x, (-1, self.length, shape[2]))
+        done = self.layer(rows, training=training)
+        return ops.reshape(done, (-1, shape[1], done.shape[-1]))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns the input's, with the layer's features."""
+        inner = self.layer.compute_output_shape((input_shape[0], self.length, input_shape[2]))
+        return (*input_shape[:2], inner[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, for `model.keras`."""
+        return {**super().get_config(), "length": self.length}
+
+
+@keras.saving.register_keras_serializable("lab")
+class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """The greatest and the mean value of each feature over the steps that hold a word.
+
+    Takes features, (batch, steps, features), and words, (batch, steps), where 0 is padding; gives
+    (batch, 2 * features), zeros for a text without words.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the pooled features."""
+        x, words = inputs
+        keep = ops.expand_dims(ops.not_equal(words, PADDING), -1)
+        some = ops.any(keep, axis=1)
+        greatest = ops.max(ops.where(keep, x, ops.full_like(x, -1e4)), axis=1)
+        count = ops.maximum(ops.sum(ops.cast(keep, x.dtype), axis=1), 1)
+        mean = ops.sum(ops.where(keep, x, ops.zeros_like(x)), axis=1) / count
+        return ops.concatenate([ops.where(some, greatest, ops.zeros_like(greatest)), mean], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns (batch, 2 * features)."""
+        return (input_shape[0][0], 2 * input_shape[0][-1])
