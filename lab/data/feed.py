@@ -10,6 +10,7 @@ order; this is the one file outside `lab/layers/` that knows TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -277,26 +278,25 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
 
     loop = tf.function(whole_batches, jit_compile=True)
     rows = size if isinstance(batches, Streams) else None  # a carried state has a fixed size
-    signature = None if isinstance(batches, Buckets) else [tf.TensorSpec([rows], tf.int32)]
-    single = tf.function(last_batch, jit_compile=True, input_signature=signature)
+    signature = [tf.TensorSpec([rows], tf.int32)]
+    programs: dict[int | None, Any] = {}
+
+    def one(chosen: Any) -> Any:
+        width = batches.split.x.width(chosen.numpy()) if isinstance(batches, Buckets) else None
+        if width not in programs:
+            fixed = functools.partial(last_batch, width=width)
+            programs[width] = tf.function(fixed, jit_compile=True, input_signature=signature)
+        return programs[width](chosen)
 
     def run(iterator: Any) -> Any:
         chosen = next(iterator)
-        whole, rest = divmod(int(chosen.shape[0]), size)
+        whole = int(chosen.shape[0]) // size
         metrics = None
-        if isinstance(batches, Buckets):
-            for place in range(0, int(chosen.shape[0]), size):
-                part = chosen[place : place + size]
-                metrics = single(part, batches.split.x.width(part.numpy()))
-            return metrics
-        if not loops:
-            for place in range(whole):
-                metrics = single(chosen[place * size : (place + 1) * size])
-        elif whole:
+        if loops and whole:
             block = tf.pad(tf.reshape(chosen[: whole * size], (whole, size)), [[0, steps - whole], [0, 0]])
             metrics = loop(block, tf.constant(whole))
-        if rest:
-            metrics = single(chosen[whole * size :])
+        for place in range(whole * size if loops else 0, int(chosen.shape[0]), size):
+            metrics = one(chosen[place : place + size])
         return metrics
 
     return run

@@ -37,9 +37,7 @@ IMDB = DataSet(
     licence=_LICENCE,
     files={"aclImdb_v1.tar.gz": _ARCHIVE},
     sources=(
-        Download(
-            url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz", sha256=_ARCHIVE, unpack=_whole
-        ),
+        Download(url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz", sha256=_ARCHIVE, unpack=_whole),
     ),
     size=84_125_825,
 )

@@ -160,7 +160,9 @@ def read_csv(
     if named[0].lower() in POSITIVE and named[1].lower() not in POSITIVE:
         named.reverse()
     classes = (named[0], named[1])
-    return Labelled(tuple(row[0] for row in chosen), np.array([row[1] == classes[1] for row in chosen], np.uint8)), classes
+    return Labelled(
+        tuple(row[0] for row in chosen), np.array([row[1] == classes[1] for row in chosen], np.uint8)
+    ), classes
 
 
 def _rows(text: str, name: str, columns: Iterable[str]) -> Iterable[list[str]]:

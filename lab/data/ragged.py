@@ -16,8 +16,8 @@ class Ragged:
     """Sequences of whole numbers of different lengths; it stands for an array of shape (sequences, widths[-1]).
 
     An index array gives a matrix, padded with zeros to the smallest of the widths that holds its
-    longest sequence; a slice gives fewer sequences, without a copy. A `Split` whose inputs are ragged
-    is fed in `Buckets`.
+    longest sequence; a slice gives fewer sequences, with their own tokens only. A `Split` whose inputs
+    are ragged is fed in `Buckets`.
 
     Args:
         tokens: all sequences, one behind the other; shape (n,).
@@ -68,7 +68,7 @@ class Ragged:
 
     def bucket(self, which: Any) -> Indices:
         """Returns the place of each sequence's width among the widths."""
-        return np.searchsorted(self.widths, self.lengths[which])
+        return np.asarray(np.searchsorted(self.widths, self.lengths[which]), np.int64)
 
     def width(self, which: Any) -> int:
         """Returns the width of a batch of these sequences."""
@@ -76,7 +76,7 @@ class Ragged:
 
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, slice):
-            return Ragged(self.tokens, self.starts[which], self.lengths[which], self.widths)
+            return self._packed(self.starts[which], self.lengths[which])
         which = np.asarray(which)
         places = np.arange(self.width(which))
         found = self.starts[which][..., None] + places
@@ -84,6 +84,11 @@ class Ragged:
         if not len(self.tokens):
             return np.zeros(inside.shape, self.dtype)
         return np.where(inside, self.tokens[np.minimum(found, len(self.tokens) - 1)], np.asarray(0, self.dtype))
+
+    def _packed(self, starts: Indices, lengths: Indices) -> Ragged:
+        ends = np.cumsum(lengths)
+        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
+        return Ragged(self.tokens[places], ends - lengths, lengths, self.widths)
 
 
 class Buckets(Batches):

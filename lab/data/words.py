@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lab.data.arrays import Array
+from lab.data.ragged import Ragged, widths_for
 from lab.errors import DataError
 
 PADDING, UNKNOWN = 0, 1  # numbers that stand for no word, and for one that the vocabulary lacks
@@ -116,3 +117,36 @@ def shorten(tokens: Array, most: int, cut: str) -> Array:
         return tokens
     head = {"start": 0, "middle": most // 2, "end": most}[cut]
     return np.concatenate([tokens[:head], tokens[len(tokens) - (most - head) :]])
+
+
+class Reader:
+    """Reads texts as a model takes them: words as numbers, at most so many of a text.
+
+    Args:
+        words: the vocabulary.
+        max_words: how many words of a text are read.
+        cut: what is left out of a longer one: its `start`, its `middle` or its `end`.
+        multiple: what the width of a batch is a multiple of.
+
+    Raises:
+        DataError: the vocabulary is empty, or `cut` is none of the three.
+    """
+
+    def __init__(self, words: Sequence[str], max_words: int, cut: str = "middle", multiple: int = 1) -> None:
+        if cut not in CUTS:
+            raise DataError(f"cut={cut!r}: expected one of {', '.join(CUTS)}")
+        self.vocabulary = Words(words)
+        self.max_words = max_words
+        self.cut = cut
+        self.multiple = multiple
+
+    def read(self, texts: Iterable[str]) -> Ragged:
+        """Returns texts as numbers of words."""
+        found, table = number(texts)
+        return self.encode(found, table)
+
+    def encode(self, texts: Sequence[Array], table: Sequence[str]) -> Ragged:
+        """Returns texts that `number` has read."""
+        numbers = self.vocabulary.encode(table)
+        read = [numbers[shorten(text, self.max_words, self.cut)] for text in texts]
+        return Ragged.of(read, widths_for(np.array([len(text) for text in read]), self.multiple))

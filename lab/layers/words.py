@@ -8,30 +8,34 @@ from typing import Any
 import keras
 from keras import ops
 
-from lab.data.words import PADDING, Words
+from lab.data.words import PADDING, Reader
 
 
 @keras.saving.register_keras_serializable("lab")
 class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has no types
     """`keras.layers.Embedding` of words: a whole number becomes a vector.
 
-    The words travel with the model, so that `layer.vocabulary.encode(tokenise(text))` reads text with
-    no other file.
+    How texts become numbers travels with the model: `layer.reader.read(texts)` needs no other file.
 
     Args:
         words: the vocabulary in the order of its numbers, from 2 on; 0 is padding, 1 what is unknown.
         output_dim: numbers in a vector.
+        max_words, cut, multiple: as in `lab.data.words.Reader`.
     """
 
-    def __init__(self, words: Sequence[str], output_dim: int, **rest: Any) -> None:
-        self.vocabulary = Words(words)
-        super().__init__(len(self.vocabulary), output_dim, **{k: v for k, v in rest.items() if k != "input_dim"})
+    def __init__(
+        self, words: Sequence[str], output_dim: int, *, max_words: int, cut: str, multiple: int, **rest: Any
+    ) -> None:
+        self.reader = Reader(words, max_words, cut, multiple)
+        super().__init__(len(self.reader.vocabulary), output_dim, **rest)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, for `model.keras`."""
         config = dict(super().get_config())
         del config["input_dim"]
-        return {**config, "words": list(self.vocabulary.words)}
+        reader = self.reader
+        own = {"max_words": reader.max_words, "cut": reader.cut, "multiple": reader.multiple}
+        return {**config, **own, "words": list(reader.vocabulary.words)}
 
 
 @keras.saving.register_keras_serializable("lab")
@@ -63,7 +67,7 @@ class BigramEmbedding(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
         here = ops.cast(words, "uint32")
         before = ops.pad(here[:, :-1], [[0, 0], [1, 0]])
         mixed = (before * 0x9E3779B1 + here) * 0x85EBCA77  # modulo 2**32
-        place = ops.cast(mixed >> 8, "int32") % self.buckets
+        place = ops.cast(ops.bitwise_right_shift(mixed, ops.cast(8, "uint32")), "int32") % self.buckets
         found = ops.take(self.embeddings, place, axis=0)
         return ops.cast(found, self.compute_dtype)
 

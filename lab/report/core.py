@@ -77,8 +77,34 @@ class Picture:
     caption: str
 
 
-Item = Section | Text | Answer | Sample | Metric | Table | Picture
-_ALL = (Section, Text, Answer, Sample, Metric, Table, Picture)
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """What each threshold of a classifier does; in HTML a reader moves through them."""
+
+    classes: tuple[str, str]
+    thresholds: tuple[float, ...]
+    counts: tuple[tuple[int, int, int, int], ...]
+    start: float
+    costs: tuple[float, float]
+    caption: str
+
+    def table(self) -> Table:
+        """Returns some of them as a table, for where nothing moves."""
+        rows = []
+        for place in sorted({round(step * (len(self.thresholds) - 1) / 10) for step in range(11)}):
+            tn, fp, fn, tp = self.counts[place]
+            precision = f"{tp / (tp + fp):.3f}" if tp + fp else ""
+            recall = f"{tp / (tp + fn):.3f}" if tp + fn else ""
+            f1 = f"{2 * tp / (2 * tp + fp + fn):.3f}" if tp + fp + fn else ""
+            cost = f"{self.costs[0] * fp + self.costs[1] * fn:,.0f}"
+            threshold = f"{self.thresholds[place]:.3f}"
+            rows.append((threshold, precision, recall, f1, f"{tn:,}", f"{fp:,}", f"{fn:,}", f"{tp:,}", cost))
+        columns = ("threshold", "precision", "recall", "F1", "TN", "FP", "FN", "TP", "cost")
+        return Table(columns, tuple(rows), self.caption)
+
+
+Item = Section | Text | Answer | Sample | Metric | Table | Picture | Thresholds
+_ALL = (Section, Text, Answer, Sample, Metric, Table, Picture, Thresholds)
 _KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in _ALL}
 
 
@@ -148,6 +174,38 @@ class Report:
                 raise UsageError(f"table: expected {len(columns)} cells in a row, got {len(row)}: {', '.join(row)}")
         self.items.append(Table(tuple(columns), written, caption))
 
+    def thresholds(
+        self,
+        classes: tuple[str, str],
+        thresholds: Sequence[float],
+        counts: Any,
+        *,
+        start: float = 0.5,
+        costs: tuple[float, float] = (1.0, 1.0),
+        caption: str = "",
+    ) -> None:
+        """Adds what each threshold of a classifier does: in HTML a slider, elsewhere a table.
+
+        Args:
+            classes: the negative and the positive class's name.
+            thresholds: probabilities of the positive class, ascending.
+            counts: for each, true negatives, false positives, false negatives, true positives; shape (thresholds, 4).
+            start: where the slider stands at first.
+            costs: of one false positive and one false negative, which a reader can change.
+            caption: what it is about.
+
+        Raises:
+            UsageError: there is not one row of counts for each threshold.
+        """
+        rows = tuple((int(tn), int(fp), int(fn), int(tp)) for tn, fp, fn, tp in counts)
+        if len(rows) != len(thresholds) or not rows:
+            raise UsageError(f"thresholds: expected counts for each of {len(thresholds)} thresholds, got {len(rows)}")
+        probabilities = tuple(float(threshold) for threshold in thresholds)
+        first, second = costs
+        self.items.append(
+            Thresholds(classes, probabilities, rows, float(start), (float(first), float(second)), caption)
+        )
+
     def figure(self, name: str, figure: Figure, caption: str = "") -> None:
         """Adds a figure, writes it as `figures/<name>.png` and closes it.
 
@@ -189,8 +247,14 @@ class Report:
             if entry["kind"] == "table":
                 values["columns"] = tuple(values["columns"])
                 values["rows"] = tuple(tuple(row) for row in values["rows"])
+            if entry["kind"] == "thresholds":
+                values = {name: _tuples(value) for name, value in values.items()}
             report.items.append(_KINDS[entry["kind"]](**values))
         return report
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def spans(text: str) -> list[tuple[bool, str]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import hashlib
+import importlib.resources
 from typing import Any
 
-from lab.report.core import Metric, Picture, Report, Table, number, numeric_columns, spans
+from lab.report.core import Metric, Picture, Report, Table, Thresholds, number, numeric_columns, spans
 
 
 def to_html(report: Report) -> str:
@@ -17,7 +20,11 @@ def to_html(report: Report) -> str:
     )
     environment.filters["spans"] = spans
     template = environment.get_template("template.html")
-    return template.render(report=report, blocks=_blocks(report))
+    script = ""
+    if any(isinstance(item, Thresholds) for item in report.items):
+        script = importlib.resources.files("lab.report").joinpath("thresholds.js").read_text("utf-8")
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # this script, and no other
+    return template.render(report=report, blocks=_blocks(report), script=script, allowed=allowed)
 
 
 def _blocks(report: Report) -> list[dict[str, Any]]:
@@ -33,6 +40,10 @@ def _blocks(report: Report) -> list[dict[str, Any]]:
             source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
             width = int.from_bytes(content[16:20]) * 2 // 3  # PNG's width field; drawn for a screen of 96 dots an inch
             blocks.append({"kind": "picture", "source": source, "width": width, "item": item})
+        elif isinstance(item, Thresholds):
+            still = item.table()
+            values = dataclasses.asdict(item)
+            blocks.append({"kind": "thresholds", "item": still, "numeric": numeric_columns(still), "values": values})
         elif isinstance(item, Table):
             blocks.append({"kind": "table", "item": item, "numeric": numeric_columns(item)})
         else:

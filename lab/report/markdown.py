@@ -14,6 +14,7 @@ from lab.report.core import (
     Section,
     Table,
     Text,
+    Thresholds,
     number,
     numeric_columns,
     spans,
@@ -44,7 +45,8 @@ def to_markdown(report: Report) -> str:
             parts.append(f"> **{_escape(item.question)}**\n>\n> {_block(_words(item.text))}")
         elif isinstance(item, Sample):
             parts.append(f"{_block(_escape(item.title))}\n\n{_fenced(item.text)}")
-        elif isinstance(item, Table):
+        elif isinstance(item, (Table, Thresholds)):
+            item = item.table() if isinstance(item, Thresholds) else item
             caption = f"{_block(_escape(item.caption))}\n\n" if item.caption else ""
             parts.append(caption + _table(item))
         elif isinstance(item, Picture):

@@ -21,6 +21,7 @@ from lab.report.core import (
     Section,
     Table,
     Text,
+    Thresholds,
     number,
     numeric_columns,
     spans,
@@ -45,7 +46,9 @@ def show_report(report: Report, console: Console) -> None:
             _show(item, report, console)
 
 
-def _show(item: Section | Text | Answer | Sample | Table | Picture, report: Report, console: Console) -> None:
+def _show(
+    item: Section | Text | Answer | Sample | Table | Picture | Thresholds, report: Report, console: Console
+) -> None:
     if isinstance(item, Section):
         console.print()
         console.print(_plain(item.title, "bold underline"))
@@ -59,9 +62,9 @@ def _show(item: Section | Text | Answer | Sample | Table | Picture, report: Repo
         console.print()
         console.print(_plain(item.title, "dim"))
         console.print(Padding(_plain(item.text), (0, 0, 0, 2)))
-    elif isinstance(item, Table):
-        console.print(_table(item, console.width))
-    else:
+    elif isinstance(item, (Table, Thresholds)):
+        console.print(_table(item if isinstance(item, Table) else item.table(), console.width))
+    elif isinstance(item, Picture):
         console.print(_plain(f"{report.folder / item.file}  {item.caption}", "cyan"), soft_wrap=True)
 
 
