@@ -23,6 +23,7 @@ POSITIVE = ("1", "pos", "positive", "true", "yes", "good", "recommended", "fresh
 MAX_TEXT = 1 << 22  # bytes of one text
 MAX_ALL = 1 << 31  # bytes of all texts
 MAX_COLUMNS = 1000
+_SPOKEN = {"neg": "negative", "pos": "positive"}  # the folders of aclImdb
 _PARTS = ("train", "test")
 _MEMBER = re.compile(r"(?:[^/]+/)?(train|test)/(pos|neg)/([^/]+\.txt)")
 
@@ -108,6 +109,7 @@ class Reviews:
             train, test = train.held_out(tenth)
             how = f"{len(test):,} held-out ones to test"
         train, validation = train.held_out(tenth)
+        classes = (_SPOKEN.get(classes[0], classes[0]), _SPOKEN.get(classes[1], classes[1]))
         said = f"{len(train):,} texts to learn from, {len(validation):,} to choose on, {how}"
         return cls(train, validation, test, classes, provenance, said)
 

@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from lab.layers.characters import CharacterEmbedding
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
-    from lab.layers.words import BigramEmbedding, MaxAndMean, Segments, WordEmbedding
+    from lab.layers.words import BigramEmbedding, Logit, MaxAndMean, Segments, WordEmbedding
 
 __all__ = [
     "LSTM",
     "BigramEmbedding",
     "CharacterEmbedding",
+    "Logit",
     "MaxAndMean",
     "Noise",
     "Segments",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 _HOMES = {"CharacterEmbedding": "characters", "LSTM": "lstm", "Noise": "noise", "corrupt": "noise"} | dict.fromkeys(
-    ("BigramEmbedding", "MaxAndMean", "Segments", "WordEmbedding"), "words"
+    ("BigramEmbedding", "Logit", "MaxAndMean", "Segments", "WordEmbedding"), "words"
 )
 
 

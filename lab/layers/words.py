@@ -142,3 +142,25 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns (batch, 2 * features)."""
         return (input_shape[0][0], 2 * input_shape[0][-1])
+
+
+@keras.saving.register_keras_serializable("lab")
+class Logit(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
+    """One number that says which of two classes it is: a `Dense` layer that knows their names.
+
+    Takes features, (batch, features), gives logits, (batch, 1), above 0 for the second class; in float32.
+
+    Args:
+        classes: the two names, that of the negative class first.
+    """
+
+    def __init__(self, classes: Sequence[str], **rest: Any) -> None:
+        negative, positive = classes
+        self.classes = (str(negative), str(positive))
+        super().__init__(1, **{"dtype": "float32"} | rest)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, for `model.keras`."""
+        config = dict(super().get_config())
+        del config["units"]
+        return {**config, "classes": list(self.classes)}

@@ -69,6 +69,7 @@ def curves(
     x: str,
     y: str,
     levels: Mapping[str, float] | None = None,
+    verticals: Mapping[str, float] | None = None,
     log_x: bool = False,
     log_y: bool = False,
     markers: bool = False,
@@ -79,6 +80,7 @@ def curves(
         lines: for each label, its x and y values.
         x, y: what the axes are, with units.
         levels: horizontal lines with a label, such as a baseline or a bound.
+        verticals: vertical lines with a label, such as a choice.
         log_x, log_y: whether an axis is logarithmic; x then shows the values themselves.
         markers: whether each point is marked.
     """
@@ -88,6 +90,11 @@ def curves(
     for place, (label, level) in enumerate((levels or {}).items()):
         axes.axhline(level, color="#555555", linewidth=1, linestyle=DASHES[(place + 1) % 4])
         axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+    for label, place in (verticals or {}).items():
+        axes.axvline(place, color="#555555", linewidth=1, linestyle=":")
+        axes.annotate(
+            label, (place, 0.02), xycoords=("data", "axes fraction"), ha="right", va="bottom", rotation=90, fontsize=8
+        )
     if log_x:
         ticks = sorted({value for xs, _ in lines.values() for value in xs})
         axes.set_xscale("log", base=2)
