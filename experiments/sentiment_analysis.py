@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,7 +146,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         parts.metrics()
         report.section("Right and wrong")
         parts.confusion()
-        rivals = self._rivals(parts.test, report) if self.settings.baselines else {}
+        rivals = self._rivals(run.data.sizes(), parts.test, report) if self.settings.baselines else {}
         report.section("Learning")
         report.figure("learning", plots.history(run.history, "accuracy"), "Accuracy after each epoch.")
         report.section("Every threshold at once")
@@ -169,14 +169,14 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             held-out review may be of a film that was learnt; the official test set has other films."""
         return said
 
-    def _rivals(self, test: Judged, report: lab.Report) -> dict[str, Array]:
+    def _rivals(self, sizes: Mapping[str, int], test: Judged, report: lab.Report) -> dict[str, Array]:
         """Fits the linear models, says how the LSTM stands against them, and returns their scores."""
         reviews, right = self.reviews, test.right()
+        train, validation = reviews.train.head(sizes["train"]), reviews.validation.head(sizes["validation"])
+        asked = linear_models(train, validation, reviews.test.head(sizes["test"]).texts)
         rows = [_row("this LSTM", right)]
         found, verdicts = {}, []
-        for name, one in zip(
-            ("tfidf", "nb_svm"), linear_models(reviews.train, reviews.validation, reviews.test.texts), strict=True
-        ):
+        for name, one in zip(("tfidf", "nb_svm"), asked, strict=True):
             theirs = (one.scores > 0) == test.labels
             rows.append(_row(one.name, theirs))
             lead = right.astype(float) - theirs

@@ -117,6 +117,9 @@ class BinaryReport:
     def curves(self, rivals: Mapping[str, Array] | None = None) -> None:
         """Adds the ROC and the precision-recall curve with their areas, and those of other scores of the same."""
         labels, roc, precision_recall, rows = self.test.labels, {}, {}, []
+        if len(np.unique(labels)) < 2:
+            self.report.text(f"The test {self.what} are all of one class: there is no curve to draw.")
+            return
         for name, said in {OWN: self.test.probabilities, **(rivals or {})}.items():
             called = scores.confusion(labels, said, np.unique(said)[::-1])
             roc[name] = (np.append(0.0, called.false_positive_rate), np.append(0.0, called.recall))

@@ -47,6 +47,15 @@ class Labelled:
         """Returns the texts that an index array names."""
         return Labelled(tuple(self.texts[place] for place in which), self.labels[which])
 
+    def head(self, count: int) -> Labelled:
+        """Returns the first so many texts."""
+        return Labelled(self.texts[:count], self.labels[:count])
+
+    def mixed(self) -> Labelled:
+        """Returns the texts in an order that says nothing of their labels: that of their hashes."""
+        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in self.texts]
+        return self.take(np.array(sorted(range(len(self)), key=keys.__getitem__), np.int64))
+
     def held_out(self, count: int) -> tuple[Labelled, Labelled]:
         """Returns all but `count` texts, and those, with as many of each label as there are in all, by share.
 
@@ -109,6 +118,7 @@ class Reviews:
             train, test = train.held_out(tenth)
             how = f"{len(test):,} held-out ones to test"
         train, validation = train.held_out(tenth)
+        train, validation, test = train.mixed(), validation.mixed(), test.mixed()
         classes = (_SPOKEN.get(classes[0], classes[0]), _SPOKEN.get(classes[1], classes[1]))
         said = f"{len(train):,} texts to learn from, {len(validation):,} to choose on, {how}"
         return cls(train, validation, test, classes, provenance, said)

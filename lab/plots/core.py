@@ -90,10 +90,10 @@ def curves(
     for place, (label, level) in enumerate((levels or {}).items()):
         axes.axhline(level, color="#555555", linewidth=1, linestyle=DASHES[(place + 1) % 4])
         axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-    for label, place in (verticals or {}).items():
-        axes.axvline(place, color="#555555", linewidth=1, linestyle=":")
+    for label, at in (verticals or {}).items():
+        axes.axvline(at, color="#555555", linewidth=1, linestyle=":")
         axes.annotate(
-            label, (place, 0.02), xycoords=("data", "axes fraction"), ha="right", va="bottom", rotation=90, fontsize=8
+            label, (at, 0.02), xycoords=("data", "axes fraction"), ha="right", va="bottom", rotation=90, fontsize=8
         )
     if log_x:
         ticks = sorted({value for xs, _ in lines.values() for value in xs})
