@@ -56,10 +56,9 @@ test: $(STAMP) ## the tests, two files at a time
 check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
 
-bench: $(STAMP) ## how fast it is, against others: all, or only=batches, only=lstm
-	@test "$(only)" = lstm || $(BIN)/python -m tests.bench_batches
+bench: $(STAMP) ## how fast it is, against others: all, or only=batches, only=lstm, only=sentiment
 	@test "$(only)" = batches || $(MAKE) --no-print-directory $(RIVALS)
-	@test "$(only)" = batches || $(BIN)/python -m tests.bench_lstm
+	@for part in $(or $(only),batches lstm sentiment); do $(BIN)/python -m tests.bench_$$part || exit; done
 
 $(RIVALS): # PyTorch, in an environment of its own
 	@$(PYTHON) -m venv .venv-bench

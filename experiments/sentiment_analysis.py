@@ -23,20 +23,23 @@ import numpy as np
 
 import lab
 from lab import layers, plots
-from lab.binary_report import BinaryReport, Judged
+from lab.binary_report import OWN, BinaryReport, Judged
 from lab.classification import wilson
 from lab.classifying import TextClassifier
-from lab.data import Array, imdb, labelled
+from lab.data import Array, Batches, imdb, labelled
 from lab.data.arrays import SPLITS
+from lab.data.feed import fused
 from lab.data.ragged import Ragged
 from lab.data.text import read_text
 from lab.data.words import CUTS, Reader, Words, number, shorten
 from lab.text_baselines import linear_models
+from lab.word_vectors import word_vectors
 
 log = logging.getLogger("lab")
 
 EXCERPT = 600  # characters of a review that the report shows
 MISTAKES = 3  # of each kind that it reads out
+SPREAD = 0.1  # root mean square of the first vectors' numbers
 LENGTHS = (0, 100, 200, 300, 500)  # words, where the groups of the accuracy by length begin
 SHORTENED = (50, 100, 200)  # words that are left, to see which end matters
 
@@ -58,6 +61,10 @@ class Settings(lab.Settings):
     word_dropout: float = lab.field(0.4, "Share of words not shown in training.", ge=0, lt=1)
     embedding_dropout: float = lab.field(0.2, "Share of the vectors' numbers left out in training.", ge=0, lt=1)
     dropout: float = lab.field(0.5, "Share of what was pooled left out in training.", ge=0, lt=1)
+    adversarial: float = lab.field(
+        0.0, "How far words are moved against the network in training, in lengths of their vectors; 0: not.", ge=0, le=1
+    )
+    pretrained: bool = lab.field(True, "Begin from vectors that tell which words stand near to each other.")
     false_positive_cost: float = lab.field(1.0, "What it costs to call a negative text positive.", ge=0)
     false_negative_cost: float = lab.field(1.0, "What it costs to call a positive text negative.", ge=0)
     min_precision: float = lab.field(0.95, "Precision that a threshold is sought for.", gt=0, le=1)
@@ -112,14 +119,19 @@ class SentimentAnalysis(lab.Experiment[Settings]):
     def build(self, data: lab.Data) -> keras.Model:
         known = self.settings
         words = keras.Input((None,), dtype="int32", name="words")
-        x = layers.WordEmbedding(
+        embedding = layers.WordEmbedding(
             self.words.words,
             known.embedding_dim,
             max_words=known.max_words,
             cut=known.cut,
             multiple=known.segment,
             embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05),
-        )(words)
+            name="words_to_vectors",
+        )
+        x = embedding(words)
+        if known.pretrained:
+            vectors = word_vectors(data.train.x, embedding.input_dim, known.embedding_dim)
+            embedding.embeddings.assign(SPREAD * math.sqrt(known.embedding_dim) * vectors)
         x = keras.layers.Dropout(known.word_dropout, noise_shape=(None, None, 1))(x)
         x = keras.layers.SpatialDropout1D(known.embedding_dropout)(x)
         both_ways = keras.layers.Bidirectional(layers.LSTM(known.units, return_sequences=True))
@@ -131,6 +143,13 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         accuracy = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
         model.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, beta_2=0.95), loss, metrics=[accuracy])
         return model
+
+    def fit(self, model: keras.Model, train: Batches, validation: Batches, **options: Any) -> None:
+        step = None
+        if self.settings.adversarial:
+            step = layers.adversarial_step(model, model.get_layer("words_to_vectors"), self.settings.adversarial)
+        with fused(model, train, validation, step):
+            model.fit(train.feed(), validation_data=validation.feed(), **options)
 
     # --- report -------------------------------------------------------------------------------
 
@@ -174,7 +193,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         reviews, right = self.reviews, test.right()
         train, validation = reviews.train.head(sizes["train"]), reviews.validation.head(sizes["validation"])
         asked = linear_models(train, validation, reviews.test.head(sizes["test"]).texts)
-        rows = [_row("this LSTM", right)]
+        rows = [_row(OWN, right)]
         found, verdicts = {}, []
         for name, one in zip(("tfidf", "nb_svm"), asked, strict=True):
             theirs = (one.scores > 0) == test.labels

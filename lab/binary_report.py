@@ -14,7 +14,7 @@ from lab.data import Array
 from lab.report import Report
 
 OWN = "this network"
-STEPS = 201  # of the slider
+GRID = np.unique(np.round([*np.linspace(0, 1, 161), *scores.sigmoid(np.linspace(-8, 8, 81))], 5))  # finer at the ends
 STRICT = 0.99  # of the complaints that a monitor must find; of the blurbs that must be praise
 
 
@@ -182,7 +182,7 @@ class BinaryReport:
             (f"least cost ({costs[0]:g} and {costs[1]:g})", cheapest),
             (f"precision of {min_precision:g}", precise),
         ]
-        tried = np.linspace(0, 1, STEPS)
+        tried = np.union1d(GRID, [value for _, value in chosen if value is not None])
         called = self.test.confusion(tried)
         lines = {
             name: (tried.tolist(), getattr(called, name.lower()).tolist()) for name in ("precision", "recall", "F1")

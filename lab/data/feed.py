@@ -174,7 +174,9 @@ def _index_blocks(batches: Batches) -> Any:
 
 
 @contextlib.contextmanager
-def fused(model: keras.Model, train: Batches, validation: Batches) -> Iterator[None]:
+def fused(
+    model: keras.Model, train: Batches, validation: Batches, train_step: Callable[[Any], Any] | None = None
+) -> Iterator[None]:
     """Trains and validates in fused loops for the length of a block, where the model allows it.
 
     Inside, `train.feed()` and `validation.feed()` give blocks of indices, and the model's train and
@@ -185,13 +187,15 @@ def fused(model: keras.Model, train: Batches, validation: Batches) -> Iterator[N
         model: compiled; `steps_per_execution` says how many batches a call of the program takes.
         train: the training batches.
         validation: the validation batches.
+        train_step: takes a batch, trains and updates the metrics, by TensorFlow alone; instead of the model's.
     """
     if not _can_fuse(model, train, validation):
-        yield
+        with _stepping(model, train_step):
+            yield
         return
     steps = int(model.steps_per_execution)
     before = model.train_function, model.test_function
-    model.train_function = _function(model, model.train_step, train, steps)
+    model.train_function = _function(model, train_step or model.train_step, train, steps)
     model.test_function = _function(model, model.test_step, validation, steps)
     train.block = validation.block = steps
     try:
@@ -199,6 +203,19 @@ def fused(model: keras.Model, train: Batches, validation: Batches) -> Iterator[N
     finally:
         model.train_function, model.test_function = before
         train.block = validation.block = 0
+
+
+@contextlib.contextmanager
+def _stepping(model: keras.Model, train_step: Callable[[Any], Any] | None) -> Iterator[None]:
+    """Gives a model a training step of its own for the length of a block."""
+    if train_step is None:
+        yield
+        return
+    model.train_step = train_step
+    try:
+        yield
+    finally:
+        del model.train_step
 
 
 def _can_fuse(model: keras.Model, train: Batches, validation: Batches) -> bool:

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lab.layers.adversarial import adversarial_step
     from lab.layers.characters import CharacterEmbedding
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
@@ -20,12 +21,22 @@ __all__ = [
     "Noise",
     "Segments",
     "WordEmbedding",
+    "adversarial_step",
     "corrupt",
 ]
 
-_HOMES = {"CharacterEmbedding": "characters", "LSTM": "lstm", "Noise": "noise", "corrupt": "noise"} | dict.fromkeys(
-    ("BigramEmbedding", "Logit", "MaxAndMean", "Segments", "WordEmbedding"), "words"
-)
+_HOMES = {
+    "BigramEmbedding": "words",
+    "CharacterEmbedding": "characters",
+    "LSTM": "lstm",
+    "Logit": "words",
+    "MaxAndMean": "words",
+    "Noise": "noise",
+    "Segments": "words",
+    "WordEmbedding": "words",
+    "adversarial_step": "adversarial",
+    "corrupt": "noise",
+}
 
 
 def __getattr__(name: str) -> Any:
