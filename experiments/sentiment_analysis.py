@@ -32,7 +32,7 @@ from lab.data.feed import fused
 from lab.data.ragged import Ragged
 from lab.data.text import read_text
 from lab.data.words import CUTS, Reader, Words, number, shorten
-from lab.text_baselines import linear_models
+from lab.text_baselines import linear_models, together
 from lab.word_vectors import word_vectors
 
 log = logging.getLogger("lab")
@@ -74,7 +74,7 @@ class Settings(lab.Settings):
 class Options(lab.Settings):
     """What `lab predict` can be told."""
 
-    text: str | None = lab.field(None, "A text to classify, instead of files.")
+    text: str = lab.field("", "A text to classify, instead of files.")
     text_column: str | None = lab.field(None, "The column of texts in a CSV file; none: as in training.")
 
 
@@ -165,7 +165,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         parts.metrics()
         report.section("Right and wrong")
         parts.confusion()
-        rivals = self._rivals(run.data.sizes(), parts.test, report) if self.settings.baselines else {}
+        rivals = self._rivals(run.data.sizes(), parts, report) if self.settings.baselines else {}
         report.section("Learning")
         report.figure("learning", plots.history(run.history, "accuracy"), "Accuracy after each epoch.")
         report.section("Every threshold at once")
@@ -188,9 +188,9 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             held-out review may be of a film that was learnt; the official test set has other films."""
         return said
 
-    def _rivals(self, sizes: Mapping[str, int], test: Judged, report: lab.Report) -> dict[str, Array]:
+    def _rivals(self, sizes: Mapping[str, int], parts: BinaryReport, report: lab.Report) -> dict[str, Array]:
         """Fits the linear models, says how the LSTM stands against them, and returns their scores."""
-        reviews, right = self.reviews, test.right()
+        test, reviews, right = parts.test, self.reviews, parts.test.right()
         train, validation = reviews.train.head(sizes["train"]), reviews.validation.head(sizes["validation"])
         asked = linear_models(train, validation, reviews.test.head(sizes["test"]).texts)
         rows = [_row(OWN, right)]
@@ -204,11 +204,17 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             verdicts.append(f"{ahead} {one.name} ({100 * lead.mean():+.2f} ± {100 * half:.2f} points)")
             report.metric(f"{name}_test_accuracy", theirs.mean(), f"Share of test texts that {one.name} calls rightly.")
             found[one.name] = one.scores
+        own = (parts.validation.logits, test.logits)
+        hybrid = together(parts.validation.labels, own, (one.validation_scores, one.scores))
+        rows.append(_row(f"hybrid: {OWN} and {one.name}", (hybrid > 0) == test.labels))
+        report.metric(
+            "hybrid_test_accuracy", ((hybrid > 0) == test.labels).mean(), f"{one.name} and the LSTM together."
+        )
         report.table(
             ("model", "accuracy", "95 % interval"),
             rows,
             "On the same split. The linear models count words and pairs of words; their penalty is chosen on "
-            "validation texts.",
+            "validation texts, and so are the weights of both together, which is no pure LSTM.",
         )
         report.answer(
             "Does the LSTM beat counting words?",
@@ -261,10 +267,10 @@ class SentimentAnalysis(lab.Experiment[Settings]):
     def predict(self, run: lab.Run, inputs: Sequence[str], options: Any) -> Iterable[str | lab.LabError]:
         """Classifies a text; the rows of CSV files; whole other files; and with `-` the lines of standard input."""
         assert isinstance(options, Options)
-        if options.text is None and not inputs:
+        if not options.text and not inputs:
             raise lab.UsageError("predict: expected --text, a file, or - for the lines of standard input")
         classifier = TextClassifier(run.model, run.metrics.get("calibration_temperature", 1.0))
-        if options.text is not None:
+        if options.text:
             yield from _tried(options.text, lambda text: [classifier.describe(text)])
         column = options.text_column or self.settings.text_column
         for name in inputs:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lab.classification import sigmoid
 from lab.data import Array
+from lab.data.labelled import MAX_TEXT
 from lab.data.ragged import Ragged
 from lab.data.words import UNKNOWN, Reader, tokenise
 from lab.errors import DataError, ModelError, nearest
@@ -125,6 +126,7 @@ class TextClassifier:
         Raises:
             DataError: it is no table, or has no such column; rows that came before are out already.
         """
+        before = csv.field_size_limit(MAX_TEXT)
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             head = next(reader)
@@ -142,12 +144,14 @@ class TextClassifier:
                     yield _row([*row, *found])
         except (csv.Error, StopIteration) as error:
             raise DataError(f"{name}: expected a CSV table, line {reader.line_num}: {error}") from None
+        finally:
+            csv.field_size_limit(before)
 
     def _labels(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
         """Labels and probabilities as text; empty for a text without words."""
         read = self.reader.read(texts)
         probabilities = sigmoid(self.logits(read) / self.temperature)
-        labels = [self.classes[probability >= 0.5] for probability in probabilities]
+        labels = [self.classes[int(probability >= 0.5)] for probability in probabilities]
         shown = [f"{probability:.4f}" for probability in probabilities]
         empty = read.lengths == 0
         return (

@@ -21,12 +21,14 @@ class Baseline:
     Args:
         name: what it is.
         scores: above 0 for what it calls positive, shape (texts,), of the texts that were asked about.
+        validation_scores: likewise of the validation texts.
         strength: the inverse of the penalty that was best on validation texts.
         validation_accuracy: with it.
     """
 
     name: str
     scores: Array
+    validation_scores: Array
     strength: float
     validation_accuracy: float
 
@@ -79,8 +81,23 @@ def _best(
     best: Baseline | None = None
     for strength in strengths:
         model = kind(C=strength, random_state=0).fit(parts[0], train.labels)
-        accuracy = float((model.predict(parts[1]) == validation.labels).mean())
+        said, asked = (np.asarray(model.decision_function(part)) for part in parts[1:])
+        accuracy = float(((said > 0) == validation.labels).mean())
         if best is None or accuracy > best.validation_accuracy:
-            best = Baseline(name, np.asarray(model.decision_function(parts[2])), strength, accuracy)
+            best = Baseline(name, asked, said, strength, accuracy)
     assert best is not None
     return best
+
+
+def together(labels: Array, first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
+    """Returns the logits of two models' scores together, weighed by logistic regression on validation texts.
+
+    Args:
+        labels: of the validation texts.
+        first, second: each model's scores of the validation texts and of those that are asked about.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    known, asked = (np.stack([one, other], axis=1) for one, other in zip(first, second, strict=True))
+    scale = known.std(axis=0) + 1e-9
+    return np.asarray(LogisticRegression().fit(known / scale, labels).decision_function(asked / scale))

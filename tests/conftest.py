@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -59,6 +60,36 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "verse.txt"
     path.write_text(verse(400), "utf-8")
     return path
+
+
+PRAISE = ("superb", "moving", "delightful", "funny", "brilliant", "gripping")
+BLAME = ("dreadful", "boring", "clumsy", "tedious", "awful", "pointless")
+PLAIN = ("the", "film", "was", "story", "actors", "and", "music", "scene", "camera", "it", "seemed", "ending")
+
+
+def reviews(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Makes texts that a network can tell apart: (text, label), every other one positive, some with commas and tags."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for place in range(count):
+        words = [*rng.choice(PLAIN, rng.integers(4, 14)), *rng.choice(PRAISE if place % 2 else BLAME, 3)]
+        rng.shuffle(words)
+        text = f"{' '.join(words[:3])}, {' '.join(words[3:])}!<br />"
+        made.append((text.capitalize(), "good" if place % 2 else "bad"))
+    return made
+
+
+def write_reviews(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
+    """Writes a CSV file with the columns `text` and `label`."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+@pytest.fixture(scope="session")
+def reviews_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a CSV file of 400 made reviews, half of them good and half bad."""
+    return write_reviews(tmp_path_factory.mktemp("reviews") / "reviews.csv", reviews(400))
 
 
 DataMaker = Callable[[str], dict[str, str]]

@@ -20,12 +20,20 @@ NAMES = sorted(names())
 
 
 @pytest.fixture
-def made_data(digits_file: Path, text_file: Path) -> dict[str, dict[str, Any]]:
+def made_data(digits_file: Path, text_file: Path, reviews_file: Path) -> dict[str, dict[str, Any]]:
     """The knobs that give each experiment small data of the right shape."""
     return {
         "autoencoder": {"data": digits_file},
         "denoising_autoencoder": {"data": digits_file, "hidden_units": "32", "companions": "none"},
         "text_generation": {"data": text_file, "units": "8", "samples": "2", "sample_length": "60"},
+        "sentiment_analysis": {
+            "data": reviews_file,
+            "units": "4",
+            "embedding_dim": "8",
+            "max_words": "20",
+            "segment": "10",
+            "baselines": "false",
+        },
     }
 
 

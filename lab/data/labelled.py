@@ -242,7 +242,8 @@ def read_archive(path: Path) -> Found:
 
     def members() -> Iterable[tuple[str, int, str, bytes]]:
         try:
-            with tarfile.open(path, "r|*") as archive:
+            _check_end(path)
+            with tarfile.open(path) as archive:
                 for member in archive:
                     match = _MEMBER.fullmatch(member.name.removeprefix("./"))
                     if match is None or not member.isfile():
@@ -257,6 +258,15 @@ def read_archive(path: Path) -> Found:
             raise DataError(f"{path}: expected a tar archive, {error}") from None
 
     return _gathered(members(), ("neg", "pos"))
+
+
+def _check_end(path: Path) -> None:
+    """Refuses a `.tar` that was cut short, which `tarfile` would read as a shorter one; compressed ones it notices."""
+    if path.suffix == ".tar":
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 2 * tarfile.BLOCKSIZE))
+            if stream.read().strip(b"\0"):
+                raise tarfile.ReadError("it ends in the middle")
 
 
 def _gathered(files: Iterable[tuple[str, int, str, bytes]], classes: tuple[str, str]) -> Found:

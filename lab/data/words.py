@@ -18,12 +18,12 @@ PADDING, UNKNOWN = 0, 1  # numbers that stand for no word, and for one that the 
 CUTS = ("start", "middle", "end")
 _FIRST = 2
 
-_TAG = re.compile(r"<[^<>]{1,60}>")
+_TAG = re.compile(r"</?[A-Za-z!][^<>]{0,60}>")
 _WORDS = re.compile(  # in lower case
-    r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*"  # don't is one word
+    r"[^\W\d_]+(?:'[^\W\d_]+)*"  # don't is one word
     r"|\d+(?:[.,]\d+)*(?:/\d+)?"  # numbers, and marks such as 10/10
     r"|!+|\?[?!]*|\.\.+|\u2026"
-    r"|[:;=]['\u2019]?-?[()\[\]dp/|](?!\w)"  # faces
+    r"|[:;=]'?-?[()\[\]dp/|](?!\w)"  # faces
 )
 _ASCII_WORDS = re.compile(  # the same on ASCII text, in half the time
     r"[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*(?:/[0-9]+)?|!+|\?[?!]*|\.\.+|[:;=]'?-?[()\[\]dp/|](?![a-z0-9_])"
@@ -40,7 +40,7 @@ def tokenise(text: str) -> list[str]:
         text = _TAG.sub(" ", text)
     if "&" in text:
         text = html.unescape(text)
-    text = text.lower()
+    text = text.replace("\u2019", "'").lower()
     return (_ASCII_WORDS if text.isascii() else _WORDS).findall(text)
 
 

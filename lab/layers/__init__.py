@@ -10,11 +10,10 @@ if TYPE_CHECKING:
     from lab.layers.characters import CharacterEmbedding
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
-    from lab.layers.words import BigramEmbedding, Logit, MaxAndMean, Segments, WordEmbedding
+    from lab.layers.words import Logit, MaxAndMean, Segments, WordEmbedding
 
 __all__ = [
     "LSTM",
-    "BigramEmbedding",
     "CharacterEmbedding",
     "Logit",
     "MaxAndMean",
@@ -26,7 +25,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BigramEmbedding": "words",
     "CharacterEmbedding": "characters",
     "LSTM": "lstm",
     "Logit": "words",

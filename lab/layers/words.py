@@ -45,50 +45,6 @@ class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has 
 
 
 @keras.saving.register_keras_serializable("lab")
-class BigramEmbedding(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """A vector for each pair of neighbouring words, found by a hash (Joulin et al., 2016, as in fastText).
-
-    Takes numbers of words, (batch, steps), gives vectors, (batch, steps, output_dim): at each step that
-    of the pair which ends there. Pairs share a row where their hashes meet.
-
-    Args:
-        buckets: rows of the table.
-        output_dim: numbers in a vector.
-    """
-
-    def __init__(self, buckets: int, output_dim: int, embeddings_initializer: Any = "uniform", **rest: Any) -> None:
-        super().__init__(**rest)
-        self.buckets = buckets
-        self.output_dim = output_dim
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-
-    def build(self, input_shape: Any) -> None:
-        """Makes the table."""
-        self.embeddings = self.add_weight(
-            shape=(self.buckets, self.output_dim), initializer=self.embeddings_initializer, name="embeddings"
-        )
-
-    def call(self, words: Any) -> Any:
-        """Returns the pairs' vectors."""
-        here = ops.cast(words, "uint32")
-        before = ops.pad(here[:, :-1], [[0, 0], [1, 0]])
-        mixed = (before * 0x9E3779B1 + here) * 0x85EBCA77  # modulo 2**32
-        place = ops.cast(ops.bitwise_right_shift(mixed, ops.cast(8, "uint32")), "int32") % self.buckets
-        found = ops.take(self.embeddings, place, axis=0)
-        return ops.cast(found, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns (batch, steps, output_dim)."""
-        return (*input_shape, self.output_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments, for `model.keras`."""
-        own = {"buckets": self.buckets, "output_dim": self.output_dim}
-        initializer = keras.initializers.serialize(self.embeddings_initializer)
-        return {**super().get_config(), **own, "embeddings_initializer": initializer}
-
-
-@keras.saving.register_keras_serializable("lab")
 class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no types
     """Runs a layer over segments of a sequence, each on its own, and joins what comes out.
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lab.data import Batches, Split
-from lab.data.feed import _has_convolutions, fused
+from lab.data.feed import _gather, _has_convolutions, _hold, fused
+from lab.data.ragged import Buckets, Ragged
 from lab.layers import Noise
 
 STEPS = 4
@@ -150,3 +151,78 @@ def test_a_model_that_cannot_be_fused_is_left_to_keras(why: str) -> None:
     with fused(model, batches, batches):
         assert batches.block == 0
         assert model.train_function is None
+
+
+# --- sequences of different lengths -----------------------------------------------------------------
+
+
+def ragged(count: int = 41, seed: int = 0, widths: tuple[int, ...] = (2, 5)) -> Split:
+    """Sequences of up to five of the numbers 1 to 9, some empty; the target is their sum."""
+    rng = np.random.default_rng(seed)
+    sequences = [rng.integers(1, 10, rng.integers(0, 6)).astype(np.int32) for _ in range(count)]
+    sums = np.array([[some.sum() / 10] for some in sequences], np.float32)
+    return Split("train", Ragged.of(sequences, widths), sums)
+
+
+def build_ragged() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    x = keras.Input((None,), dtype="int32")
+    pooled = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(10, 4)(x))
+    model = keras.Model(x, keras.layers.Dense(1)(pooled))
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.jit_compile, model.steps_per_execution = True, STEPS
+    return model
+
+
+def train_ragged(*, fuse: bool) -> tuple[keras.Model, dict[str, list[float]]]:
+    model = build_ragged()
+    batches, validation = Buckets(ragged(), 8, seed=1), Buckets(ragged(19, 1), 8, shuffle=False)
+    options = {"epochs": 2, "verbose": 0, "callbacks": [Seek(batches)], "validation_data": validation.feed()}
+    if fuse:
+        with fused(model, batches, validation):
+            assert batches.block == STEPS
+            return model, model.fit(batches.feed(), **options).history
+    model.jit_compile = False  # there is less to compile; the numbers are the same
+    return model, model.fit(batches.feed(), **options).history
+
+
+def test_sequences_of_different_lengths_train_as_in_keras() -> None:
+    (one, ours), (two, theirs) = train_ragged(fuse=True), train_ragged(fuse=False)
+    for name, values in ours.items():
+        assert values == pytest.approx(theirs[name], rel=1e-4), name
+    for mine, other in zip(one.variables, two.variables, strict=True):
+        assert np.allclose(mine, other, rtol=1e-4, atol=1e-5), mine.path
+
+
+@pytest.mark.parametrize("position", [(0, 0), (1, 0), (1, 3), (7, 5), (7, 6)], ids=str)
+@pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "in order"])
+def test_tensorflow_is_fed_the_buckets_that_numpy_has(position: tuple[int, int], shuffle: bool) -> None:
+    for split_of in (ragged(), ragged(41, widths=(5,)), Split("train", Ragged.of([np.zeros(0, np.int32)] * 41, (2,)))):
+        batches = Buckets(split_of, 8, seed=4, shuffle=shuffle)
+        batches.seek(*position)
+        fed = [tuple(map(np.asarray, batch)) for batch in batches.feed().get_tf_dataset()]
+        expected = list(batches.epoch(*position))
+        assert len(fed) == len(expected) == 6 - position[1]
+        for mine, other in zip(fed, expected, strict=True):
+            assert len(mine) == len(other)
+            for part, wanted in zip(mine, other, strict=True):
+                assert part.dtype == wanted.dtype
+                assert np.array_equal(part, wanted)
+
+
+def test_a_batch_of_a_program_has_the_width_that_numpy_gives_it() -> None:
+    batches = Buckets(ragged(), 8, seed=4)
+    parts = _hold(batches)
+    for step in range(6):
+        chosen = batches.indices(2, step)
+        width = batches.split.x.width(chosen)
+        for found in (_gather(parts, chosen, width)[0], _gather(parts, chosen)[0]):
+            assert np.array_equal(np.asarray(found), batches.split.x[chosen])
+
+
+def test_sequences_go_on_from_inside_an_epoch() -> None:
+    model, batches = build_ragged(), Buckets(ragged(), 8, seed=1)
+    batches.seek(2, 4)
+    with fused(model, batches, Buckets(ragged(8), 8)):
+        model.train_function(iter(batches.feed().get_tf_dataset()))
+    assert int(model.optimizer.iterations.numpy()) == batches.steps_per_epoch - 4

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import importlib.resources
 import io
 import json
 import math
@@ -22,7 +25,19 @@ from rich.console import Console
 
 from lab.errors import UsageError
 from lab.report import Report
-from lab.report.core import Answer, Metric, Picture, Sample, Section, Table, Text, number, numeric_columns, spans
+from lab.report.core import (
+    Answer,
+    Metric,
+    Picture,
+    Sample,
+    Section,
+    Table,
+    Text,
+    Thresholds,
+    number,
+    numeric_columns,
+    spans,
+)
 from lab.report.html import to_html
 from lab.report.markdown import to_markdown
 from lab.report.terminal import show_report
@@ -575,3 +590,131 @@ def test_a_sample_sends_no_escapes_to_a_terminal(tmp_path: Path, text: str) -> N
     assert all(char.isprintable() or char == "\n" for char in plain)
     for line in known_to_a_terminal(text).splitlines():
         assert f"  {line}".rstrip() in plain
+
+
+# --- thresholds -------------------------------------------------------------------------------------
+
+COUNTS = [(0, 1200, 0, 800), (900, 300, 80, 720), (1200, 0, 800, 0)]
+SCRIPT = importlib.resources.files("lab.report").joinpath("thresholds.js").read_text("utf-8")
+
+
+def with_thresholds(folder: Path, text: str = "words") -> Report:
+    report = Report(folder, "Title")
+    report.thresholds(
+        (f"no {text}", f"yes {text}"), [0.0, 0.5, 1.0], COUNTS, start=0.5, costs=(1, 2.5), caption=f"moved {text}"
+    )
+    return report
+
+
+def policy(page: str) -> list[str]:
+    (found,) = [
+        attributes["content"]
+        for tag, attributes in Page(page).elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert found is not None
+    return [rule.strip() for rule in found.split(";")]
+
+
+def test_thresholds_are_kept_as_plain_numbers(report: Report) -> None:
+    counts: Any = np.array(COUNTS)
+    report.thresholds(("no", "yes"), np.array([0.0, 0.5, 1.0]).tolist(), counts)
+    assert report.items == [Thresholds(("no", "yes"), (0.0, 0.5, 1.0), tuple(COUNTS), 0.5, (1.0, 1.0), "")]
+    (item,) = report.items
+    assert isinstance(item, Thresholds)
+    assert {type(one) for row in item.counts for one in row} == {int}
+
+
+@pytest.mark.parametrize(("thresholds", "counts"), [([0.0], []), ([], []), ([0.0, 1.0], COUNTS)], ids=str)
+def test_thresholds_without_counts_for_each_are_refused(report: Report, thresholds: list[float], counts: Any) -> None:
+    with pytest.raises(UsageError, match=rf"expected counts for each of {len(thresholds)} thresholds, got"):
+        report.thresholds(("no", "yes"), thresholds, counts)
+    assert report.items == []
+
+
+def test_the_script_is_in_the_page_and_the_policy_allows_it_and_no_other(tmp_path: Path) -> None:
+    page = to_html(with_thresholds(tmp_path))
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert scripts == [SCRIPT]
+    allowed = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert policy(page) == [
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{allowed}'",
+    ]
+    assert page.rindex('<div class="thresholds">') < page.index("<script>"), "it runs when what it looks for is there"
+    assert not any(name.startswith("on") for _, attributes in Page(page).elements for name in attributes)
+
+
+def test_a_page_without_thresholds_has_no_script_and_allows_none(tmp_path: Path) -> None:
+    page = to_html(filled(tmp_path))
+    assert "<script" not in page
+    assert not any(rule.startswith("script-src") for rule in policy(page))
+
+
+def test_two_sliders_share_the_script(tmp_path: Path) -> None:
+    report = with_thresholds(tmp_path)
+    report.thresholds(("a", "b"), [0.5], COUNTS[:1])
+    page = to_html(report)
+    assert page.count("<script>") == 1
+    assert page.count('<script type="application/json">') == 2
+
+
+def test_the_script_asks_for_nothing_and_makes_no_markup_of_texts() -> None:
+    for word in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "Function(", "fetch(", "XMLHttp", "import("):
+        assert word not in SCRIPT
+    assert "</script" not in SCRIPT
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", SCRIPT)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE.values(), "</script><script>alert(1)</script>"], ids=[*HOSTILE, "end"])
+def test_names_of_classes_are_data_on_the_page_and_nothing_else(tmp_path: Path, text: str) -> None:
+    report = with_thresholds(tmp_path, text)
+    page = to_html(report)
+    assert Page(page).shape == Page(to_html(with_thresholds(tmp_path))).shape
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert "<" not in data
+    values = json.loads(data)
+    assert values["classes"] == [f"no {text}", f"yes {text}"]
+    assert values["caption"] == f"moved {text}"
+    assert values["counts"] == [list(row) for row in COUNTS]
+    assert (values["thresholds"], values["start"], values["costs"]) == ([0, 0.5, 1], 0.5, [1, 2.5])
+
+
+ROWS = [
+    ("threshold", "precision", "recall", "F1", "TN", "FP", "FN", "TP", "cost"),
+    ("0.000", "0.400", "1.000", "0.571", "0", "1,200", "0", "800", "1,200"),
+    ("0.500", "0.706", "0.900", "0.791", "900", "300", "80", "720", "500"),
+    ("1.000", "", "0.000", "0.000", "1,200", "0", "800", "0", "2,000"),
+]
+
+
+def test_where_nothing_moves_there_is_a_table(tmp_path: Path) -> None:
+    report = with_thresholds(tmp_path)
+    lines = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in to_markdown(report).splitlines()]
+    assert [line for line in lines if len(line) == 9 and not line[0].startswith("---")] == ROWS
+    assert "moved words\n" in to_markdown(report)
+    shown = [tuple(line.split()) for line in printed(report).splitlines()]
+    for row in ROWS:
+        assert tuple(cell for cell in row if cell) in shown
+    (still,) = re.findall(r"<noscript>(.*?)</noscript>", to_html(report), re.DOTALL)
+    cells = re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", still)
+    assert [tuple(cells[place : place + 9]) for place in range(0, 36, 9)] == ROWS
+
+
+def test_of_many_thresholds_the_table_has_eleven() -> None:
+    many = Thresholds(("a", "b"), tuple(np.linspace(0, 1, 201)), ((1, 2, 3, 4),) * 201, 0.5, (1, 1), "c")
+    assert [row[0] for row in many.table().rows] == [f"{step / 10:.3f}" for step in range(11)]
+    assert len(Thresholds(("a", "b"), (0.5,), ((0, 0, 0, 0),), 0.5, (1, 1), "").table().rows) == 1
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_thresholds_are_read_back_as_they_were_written(tmp_path: Path, text: str) -> None:
+    report = with_thresholds(tmp_path, text)
+    report.write({})
+    again = Report.read(tmp_path, json.loads((tmp_path / "report.json").read_text("utf-8")))
+    assert again.items == report.items
+    assert to_html(again) == to_html(report)
+    assert structure(to_markdown(report)) == structure(to_markdown(with_thresholds(tmp_path)))
+    assert all(char.isprintable() or char == "\n" for char in printed(report))
