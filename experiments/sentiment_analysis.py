@@ -95,6 +95,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
     }
     presets = {
         "quick": {"epochs": 2, "max_words": 200, "units": 32, "embedding_dim": 64, "baselines": False},
+        "full": {"epochs": 7, "units": 128, "adversarial": 0.04},
     }
 
     def prepare(self) -> lab.Data:
