@@ -16,7 +16,7 @@ $(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(su
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all sweep runs generate test check bench clean $(NAMES)
+.PHONY: help setup all sweep runs generate classify test check bench clean $(NAMES)
 
 help: ## what there is
 	@echo "make TARGET [setting=value ...]"; echo
@@ -49,6 +49,9 @@ runs: $(STAMP) ## the runs there are
 
 generate: $(STAMP) ## text from the latest text_generation: make generate prompt="Shall I" temperature=0.8 seed=1
 	@$(BIN)/lab predict "$(or $(run),text_generation)" $(filter-out run=%,$(ARGS))
+
+classify: $(STAMP) ## what the latest sentiment_analysis says of a text: make classify text="I have seldom been so bored."
+	@$(BIN)/lab predict "$(or $(run),sentiment_analysis)" $(filter-out run=%,$(ARGS))
 
 test: $(STAMP) ## the tests, two files at a time
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
