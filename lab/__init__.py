@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lab.errors import DataError, LabError, ModelError, RunError, SettingsError, UsageError
     from lab.experiment import Experiment
     from lab.report import Report
+    from lab.resuming import resume
     from lab.run import Run
     from lab.settings import NonNegativeFloat, PositiveInt, Range, Seconds, Settings, field
     from lab.status import Status
@@ -36,6 +37,7 @@ _MODULES = {
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
     "lab.experiment": ("Experiment",),
     "lab.report": ("Report",),
+    "lab.resuming": ("resume",),
     "lab.run": ("Run",),
     "lab.settings": ("NonNegativeFloat", "PositiveInt", "Range", "Seconds", "Settings", "field"),
     "lab.status": ("Status",),
@@ -72,6 +74,7 @@ __all__ = [
     "field",
     "layers",
     "plots",
+    "resume",
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors

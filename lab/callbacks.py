@@ -13,7 +13,6 @@ from typing import Any
 
 import keras
 
-from lab.checkpoint import Checkpoint, CheckpointFolder
 from lab.data import Batches
 from lab.run import Run
 from lab.status import StopReason
@@ -57,6 +56,16 @@ class Position(Callback):
         self.batches = batches
         self.epoch = 0
         self.step = 0
+        self._first = (0, 0)  # the epoch that training goes on in, and the step in it
+
+    def start(self, epoch: int, step: int) -> None:
+        """Says where training begins, or goes on."""
+        self._first = self.epoch, self.step = epoch, step
+
+    @property
+    def first_step(self) -> int:
+        """The step that the epoch under way began with, in this process."""
+        return self._first[1] if self._first[0] == self.epoch else 0
 
     @property
     def steps_done(self) -> int:
@@ -64,11 +73,14 @@ class Position(Callback):
         return sum(self.batches.steps(epoch) for epoch in range(self.epoch)) + self.step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.batches.seek(epoch)
-        self.epoch, self.step = epoch, 0
+        self.epoch = epoch
+        self.step = self.first_step
+        self.batches.seek(epoch, self.step)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.step = min(batch + 1, self.batches.steps(self.epoch))  # an execution of many steps may overshoot
+        self.step = min(
+            self.first_step + batch + 1, self.batches.steps(self.epoch)
+        )  # an execution of many steps may overshoot
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self.step >= self.batches.steps(epoch):
@@ -93,6 +105,12 @@ class History(Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._began = time.monotonic()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": time.monotonic() - self._began}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._began = time.monotonic() - state["seconds"]
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = round(time.monotonic() - self._began, 3)
@@ -101,40 +119,6 @@ class History(Callback):
         row = {"epoch": round(done, 4), "step": self.position.steps_done, "seconds": seconds, "learning_rate": rate}
         self.rows.append(row | {name: float(value) for name, value in (logs or {}).items()})
         self.run.write_history(self.rows)
-
-
-class Checkpoints(Callback):
-    """Saves the whole state after each epoch and keeps the last and the best.
-
-    Args:
-        folder: where, and how many to keep.
-        monitor: the metric that says which is better; an epoch without it counts as a last one only.
-        history: whose rows go into the checkpoint.
-        others: the callbacks whose state goes into the checkpoint.
-    """
-
-    def __init__(
-        self, folder: CheckpointFolder, monitor: str, history: History, others: Callable[[], list[Callback]]
-    ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.monitor = monitor
-        self.history = history
-        self.others = others
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
-            return  # weights that are lost already must not push out good ones
-        states = {type(callback).__name__: callback.state_dict() for callback in self.others()}
-        checkpoint = Checkpoint.of(
-            self.model,
-            self.history.position.epoch,
-            self.history.position.steps_done,
-            callbacks={name: state for name, state in states.items() if state},
-            history=list(self.history.rows),
-        )
-        value = (logs or {}).get(self.monitor)
-        self.folder.add(checkpoint, None if value is None else float(value))
 
 
 class Averages(Callback):
@@ -182,6 +166,7 @@ class Stopping(Callback):
         self.reason: StopReason | None = None
         self.at_step = 0
         self._began: float | None = None
+        self._before = 0.0
         self._signalled = False
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -217,8 +202,14 @@ class Stopping(Callback):
             self._stop(StopReason.MAX_STEPS)
 
     def seconds(self) -> float:
-        """How long training has taken, from its first batch on."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
+        """How long training has taken, from its first batch on, in this process and those before it."""
+        return self._before + (0.0 if self._began is None else time.monotonic() - self._began)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds(), "stop": bool(self.model.stop_training), "reason": str(self.reason or "")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._before = state["seconds"]
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self.reason is None:

@@ -7,11 +7,14 @@ metrics' sums; a checkpoint holds every variable that the model, its optimizer a
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
+import logging
 import math
 import re
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +28,11 @@ from lab.files import atomic, read_json, write_json
 if TYPE_CHECKING:
     import keras
 
+log = logging.getLogger("lab")
+
 _COUNT = re.compile(r"_[0-9]+(?=[_/]|$)")  # Keras counts the layers of a process: dense, dense_1, ...
 _META = "meta"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Checkpoint:
         variables: every variable's value, by kind, place and path.
         callbacks: what `lab.Callback.state_dict` gave, by class name.
         history: the rows of `history.csv` so far.
+        origin: what it comes from, by name: settings, data, versions; another origin is another training.
     """
 
     epoch: int
@@ -47,6 +53,7 @@ class Checkpoint:
     variables: dict[str, Array]
     callbacks: dict[str, Any] = dataclasses.field(default_factory=dict)
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    origin: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, model: keras.Model, epoch: int, step: int, **rest: Any) -> Checkpoint:
@@ -93,8 +100,8 @@ class Checkpoint:
             OSError: the disk is full or the folder cannot be written.
         """
         meta: dict[str, Any] = {"format": FORMAT, "epoch": self.epoch, "step": self.step}
-        meta |= {"callbacks": self.callbacks, "history": self.history}
-        meta["dtypes"] = {name: value.dtype.name for name, value in self.variables.items()}
+        meta |= {"callbacks": self.callbacks, "history": self.history, "origin": self.origin}
+        meta["parts"] = {name: [value.dtype.name, _digest(value)] for name, value in self.variables.items()}
         stored = {  # NumPy's format has no name for bfloat16: its bits are stored, and its name beside them
             name: value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
             for name, value in self.variables.items()
@@ -105,10 +112,10 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Reads a checkpoint.
+        """Reads a checkpoint, whose every part has the sha256 that was written down with it.
 
         Raises:
-            RunError: it is missing, damaged (each part carries its CRC), or of another format.
+            RunError: it is missing, damaged, or of another format.
         """
         try:
             content = path.read_bytes()
@@ -117,12 +124,20 @@ class Checkpoint:
             meta = json.loads(values.pop(_META).tobytes())
             if meta["format"] != FORMAT:
                 raise RunError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
-            if meta["dtypes"].keys() != values.keys():
+            parts = meta["parts"]
+            if parts.keys() != values.keys():
                 raise ValueError("parts are missing")
-            values = {name: value.view(np.dtype(meta["dtypes"][name])) for name, value in values.items()}
-            return cls(meta["epoch"], meta["step"], values, meta["callbacks"], meta["history"])
+            values = {name: value.view(np.dtype(parts[name][0])) for name, value in values.items()}
+            damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
+            if damaged:
+                raise ValueError(f"{damaged[0]} has another sha256 than was written")
+            return cls(meta["epoch"], meta["step"], values, meta["callbacks"], meta["history"], meta["origin"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: expected a checkpoint, {type(error).__name__}: {error}") from None
+
+
+def _digest(value: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
@@ -140,12 +155,19 @@ def _variables(model: keras.Model) -> dict[str, Any]:
     }
 
 
+EPOCH, INSIDE, CUT = "epoch", "inside", "cut"
+
+
 class CheckpointFolder:
     """The checkpoints of one run: the last ones and the best ones by a metric; others are deleted.
 
+    There are three kinds: after a whole epoch; inside an epoch, to go on from, of which the last two
+    are kept; and after an epoch that was cut, which can be the best but not be gone on from, as its
+    validation has cleared the sums of the metrics.
+
     Args:
         path: the folder.
-        keep_last: how many of the newest to keep.
+        keep_last: how many of the newest to keep, those inside an epoch not counted.
         keep_best: how many of the best to keep.
         mode: `min` or `max`, whichever is better.
     """
@@ -158,27 +180,32 @@ class CheckpointFolder:
 
     @property
     def index(self) -> list[dict[str, Any]]:
-        """One entry a kept checkpoint, oldest first: file, epoch, step, value."""
+        """One entry a kept checkpoint, oldest first: file, kind, epoch, step, value."""
         path = self.path / "index.json"
         return list(read_json(path)) if path.is_file() else []
 
-    def add(self, checkpoint: Checkpoint, value: float | None) -> None:
+    def add(self, checkpoint: Checkpoint, value: float | None, kind: str = EPOCH) -> None:
         """Saves a checkpoint with its metric's value, then deletes what need not be kept."""
-        name = f"step-{checkpoint.step:08d}.npz"
+        name = f"{'step' if kind == EPOCH else kind}-{checkpoint.step:08d}.npz"
         checkpoint.save(self.path / name)
         if value is not None and not math.isfinite(value):
             value = None
-        entry = {"file": name, "epoch": checkpoint.epoch, "step": checkpoint.step, "value": value}
-        entries = [old for old in self.index if old["file"] != name] + [entry]
+        entry = {"file": name, "kind": kind, "epoch": checkpoint.epoch, "step": checkpoint.step, "value": value}
+        entries = self.index
+        self._write([old for old in entries if old["file"] != name] + [entry], entries)
+
+    def _write(self, entries: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
         kept = self._keep(entries)
         write_json(self.path / "index.json", kept)  # before deleting: it never names a missing file
-        for old in entries:
-            if old not in kept:
+        names = {entry["file"] for entry in kept}
+        for old in [*before, *entries]:
+            if old["file"] not in names:
                 (self.path / old["file"]).unlink(missing_ok=True)
 
     def _keep(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        ranked = self._ranked(entries)
-        kept = entries[-self.keep_last :] + ranked[: self.keep_best]
+        after = [entry for entry in entries if entry["kind"] != INSIDE]
+        inside = [entry for entry in entries if entry["kind"] == INSIDE]
+        kept = after[-self.keep_last :] + self._ranked(after)[: self.keep_best] + inside[-2:]
         return [entry for entry in entries if entry in kept]
 
     def _ranked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -190,6 +217,36 @@ class CheckpointFolder:
         ranked = self._ranked(self.index)
         return ranked[0] if ranked else None
 
-    def load(self, entry: dict[str, Any]) -> Checkpoint:
+    def load(self, entry: Mapping[str, Any]) -> Checkpoint:
         """Reads the checkpoint of an entry of the index."""
         return Checkpoint.load(self.path / str(entry["file"]))
+
+    def newest(self) -> Checkpoint | None:
+        """Returns the newest checkpoint that can be gone on from and is whole, and forgets what came after it.
+
+        A damaged one is said, and the one before is taken; None where there is none.
+        """
+        entries = self.index
+        able = [entry for entry in entries if entry["kind"] != CUT]
+        for entry in sorted(able, key=lambda entry: (entry["step"], entry["kind"] == EPOCH), reverse=True):
+            try:
+                found = self.load(entry)
+            except RunError as error:
+                log.warning("%s; the checkpoint before it is used", error)
+                continue
+            self._write([one for one in able if one["step"] <= found.step], entries)
+            return found
+        if entries:
+            self._write([], entries)
+        return None
+
+    def clean(self) -> None:
+        """Deletes what a process that died has left half-written, or written and not yet named."""
+        names = {entry["file"] for entry in self.index}
+        for file in self._files():
+            if file.name not in names:
+                file.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[Path]:
+        yield from self.path.glob("*.npz")
+        yield from self.path.glob(".*.part")

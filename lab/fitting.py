@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 from rich.console import Console
 
-from lab.callbacks import Annealing, Averages, Callback, CarriedState, Checkpoints, History, Position, Stopping
-from lab.checkpoint import CheckpointFolder
+from lab.callbacks import Annealing, Averages, CarriedState, History, Position, Stopping
+from lab.checkpoint import Checkpoint, CheckpointFolder
 from lab.data import Batches, Data
 from lab.data.streams import batched
+from lab.environment import versions
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
 from lab.optimization import cosine, peak_of
 from lab.progress import ProgressBars
 from lab.run import Run
+from lab.saving import Checkpoints, Resuming, had_ended
+from lab.settings import show
 from lab.status import StopReason
 
 if TYPE_CHECKING:
@@ -76,6 +79,62 @@ def epochs_for(trainer: Trainer, train: Batches) -> int:
     return min(trainer.epochs, math.ceil(trainer.max_steps / train.steps_per_epoch))
 
 
+def checkpoints_of(run: Run, trainer: Trainer) -> CheckpointFolder:
+    """Returns a run's checkpoints."""
+    return CheckpointFolder(
+        run.path / "checkpoints",
+        keep_last=trainer.keep_last,
+        keep_best=trainer.keep_best,
+        mode=trainer.monitor_mode,
+    )
+
+
+_FREE = (  # knobs that change when training ends and what is kept, not what it does
+    *("epochs", "max_time", "max_steps", "patience", "monitor", "monitor_mode", "restore_best"),
+    *("keep_best", "keep_last", "checkpoint_every", "tensorboard", "run_dir"),
+)
+
+
+def origin_of(experiment: Experiment[Any], trainer: Trainer, data: Data) -> dict[str, str]:
+    """Returns what a training comes from: settings, data and versions, each as text by its name."""
+    origin = {"experiment": f"{type(experiment).__module__}:{type(experiment).__qualname__}"}
+    origin |= {name: show(value) for name, value in experiment.settings.json_values().items()}
+    origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in _FREE}
+    installed = versions()
+    backend = keras.backend.backend()
+    origin |= {name: installed[name] for name in ("keras", backend, "numpy") if name in installed}
+    return origin | {"backend": backend, "data": data.fingerprint()}
+
+
+def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, force: bool) -> Checkpoint | None:
+    """Returns the checkpoint to go on from; None where there is none, and training begins anew.
+
+    Raises:
+        RunError: it comes from something else, unless that is forced; every difference is named.
+    """
+    folder.clean()
+    found = folder.newest()
+    if found is None:
+        log.info("there is no checkpoint yet: training begins anew")
+        return None
+    names = [*origin, *(name for name in found.origin if name not in origin)]
+    different = [
+        f"{name}: {found.origin.get(name, 'none')[:40]} then, {origin.get(name, 'none')[:40]} now"
+        for name in names
+        if found.origin.get(name) != origin.get(name)
+    ]
+    if different and not force:
+        raise RunError(
+            f"{folder.path}: the checkpoint comes from another training:\n  "
+            + "\n  ".join(different)
+            + "\n  --force goes on all the same, and ignores this"
+        )
+    if different:
+        log.warning("going on in spite of differences: %s", "; ".join(different))
+    log.info("going on from step %d", found.step)
+    return found
+
+
 class Fit:
     """The *fit* stage of one run: its callbacks, and what becomes of the model when training ends.
 
@@ -85,6 +144,9 @@ class Fit:
         console: where progress goes.
         data: what to train and validate on.
         callbacks: the experiment's and the caller's.
+        origin: what the training comes from, by name; it is written into its checkpoints.
+        resume: where to go on.
+        more: whether to go on where training had been told to end, too.
 
     Attributes:
         callbacks: every callback, the run's own among them, in the order they are called.
@@ -94,16 +156,23 @@ class Fit:
     """
 
     def __init__(
-        self, trainer: Trainer, run: Run, console: Console, data: Data, callbacks: Sequence[keras.callbacks.Callback]
+        self,
+        trainer: Trainer,
+        run: Run,
+        console: Console,
+        data: Data,
+        callbacks: Sequence[keras.callbacks.Callback],
+        *,
+        origin: Mapping[str, str] | None = None,
+        resume: Checkpoint | None = None,
+        more: bool = False,
     ) -> None:
         self.trainer = trainer
         self.lab_run = run
         self.given = callbacks
         self.train, self.validation = batches_for(trainer, data)
         mode = trainer.monitor_mode
-        self.checkpoints = CheckpointFolder(
-            run.path / "checkpoints", keep_last=trainer.keep_last, keep_best=trainer.keep_best, mode=mode
-        )
+        self.checkpoints = checkpoints_of(run, trainer)
         self.position = position = Position(self.train)
         history = History(run, position)
         early = None
@@ -113,9 +182,12 @@ class Fit:
         every = [position, CarriedState(), *([Averages()] if trainer.use_ema else [])]
         every += [ProgressBars(console, self.train, trainer.monitor, mode), *callbacks, history]
         every += [*([early] if early else []), *([_tensorboard(run)] if trainer.tensorboard else []), self.stopping]
-        own = [callback for callback in every if isinstance(callback, Callback)]
-        saving = Checkpoints(self.checkpoints, trainer.monitor, history, lambda: own)
-        self.callbacks: list[keras.callbacks.Callback] = [*every, saving]
+        saving = Checkpoints(
+            self.checkpoints, trainer.monitor, history, every, every=trainer.checkpoint_every, origin=origin
+        )
+        self.resume, self.more = resume, more
+        resuming = [] if resume is None else [Resuming(resume, history, every, anew=[early] if early and more else [])]
+        self.callbacks: list[keras.callbacks.Callback] = [*every, saving, *resuming]
 
     def run(self, experiment: Experiment[Any], model: keras.Model) -> None:
         """Trains, then saves the weights to keep as `model.keras`.
@@ -130,9 +202,17 @@ class Fit:
             self._anneal(model, sum(self.train.steps(epoch) for epoch in range(epochs)))
         try:
             with warnings.catch_warnings():
-                if self.train.stop is not None:  # Keras warns of a last epoch that is shorter
+                if self.train.stop is not None or self.resume is not None:  # Keras warns of an epoch that is shorter
                     warnings.filterwarnings("ignore", message="Your input ran out of data")
-                experiment.fit(model, self.train, self.validation, epochs=epochs, callbacks=self.callbacks, verbose=0)
+                experiment.fit(
+                    model,
+                    self.train,
+                    self.validation,
+                    epochs=epochs,
+                    initial_epoch=self._first_epoch(epochs),
+                    callbacks=self.callbacks,
+                    verbose=0,
+                )
         finally:
             self.stopping.release()
         reason = self.stopping.reason or StopReason.EPOCHS
@@ -144,7 +224,16 @@ class Fit:
             )
         self._keep(model)
         if reason is StopReason.SIGNAL:
-            raise StopRequested(f"interrupted; the best model so far is kept, lab report {self.lab_run.path} shows it")
+            path = self.lab_run.path
+            raise StopRequested(
+                f"interrupted; lab resume {path} goes on, lab report {path} shows the best model so far"
+            )
+
+    def _first_epoch(self, epochs: int) -> int:
+        """The epoch that training goes on in; past the last one where it had ended already."""
+        if self.resume is None:
+            return 0
+        return epochs if had_ended(self.resume) and not self.more else self.resume.epoch
 
     def _anneal(self, model: keras.Model, steps: int) -> None:
         inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)

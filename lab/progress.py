@@ -71,9 +71,9 @@ class ProgressBars(Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self._bars is None or self._tasks is None:
             return
-        done = min(batch + 1, self.batches.steps(self._epoch))
+        done = min(self.batches.position[1] + batch + 1, self.batches.steps(self._epoch))
         before = sum(self.batches.steps(epoch) for epoch in range(self._epoch))
-        speed = done * self.batches.batch_size / max(time.monotonic() - self._began, 1e-9)
+        speed = (batch + 1) * self.batches.batch_size / max(time.monotonic() - self._began, 1e-9)
         said = f"{speed:,.0f} examples/s  {_metrics(logs or {})}"
         self._bars.update(self._tasks[0], completed=done, said=said)
         self._bars.update(self._tasks[1], completed=before + done)
@@ -90,6 +90,12 @@ class ProgressBars(Callback):
         else:
             line = f"epoch {epoch + 1}/{self.params.get('epochs')}  {seconds:.1f} s  {_metrics(logs)}  {best}"
             self.console.print(line.rstrip(), highlight=False, markup=False, soft_wrap=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._close()

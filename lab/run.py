@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import hashlib
 import html
 import importlib
 import io
@@ -16,12 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lab import layers
 from lab.data import Data
 from lab.data.streams import batched
 from lab.errors import LabError, RunError, nearest
 from lab.files import read_json, write_json, write_text
-from lab.status import Standing, Status
+from lab.status import Standing, Status, StopReason
 
 if TYPE_CHECKING:
     import keras
@@ -127,6 +130,12 @@ class Run:
     def status(self) -> Status:
         """Where the run stands; one that says `running` while no process holds it was interrupted."""
         return self._standing.status
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing left to do: training has ended by itself, and the report is there."""
+        ended = self.stopped not in ("", StopReason.SIGNAL)
+        return self.status is Status.COMPLETED and ended and (self.path / "report.json").is_file()
 
     def status_record(self) -> dict[str, Any]:
         """Returns `status.json`: status, stage, reason, time."""
@@ -281,6 +290,17 @@ class Run:
         except (ValueError, TypeError, OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(f"{path}: expected a model that Keras can read, {reason}") from None
+
+    def weights_hash(self) -> str:
+        """Returns the SHA-256 of the model's weights, in the order that it has them: 64 hex digits."""
+        import keras
+
+        digest = hashlib.sha256()
+        for weight in self.model.weights:
+            value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            digest.update(f"{value.dtype} {value.shape}\n".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()
 
     def evaluate(self, split: str, metric: str = "loss") -> float:
         """Returns a compiled metric's value over one split (`train`, `validation` or `test`).

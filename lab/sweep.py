@@ -13,13 +13,14 @@ from lab import backend, plots
 from lab.errors import SettingsError, UsageError
 from lab.experiment import Experiment
 from lab.files import sha256, write_json
+from lab.logs import log_to
 from lab.registry import configure
 from lab.report import Report
 from lab.report.terminal import show_report
 from lab.run import Run, runs_folder
 from lab.settings import show
 from lab.status import Status
-from lab.trainer import Trainer, log_to
+from lab.trainer import Trainer
 
 
 def split_values(text: str) -> list[str]:

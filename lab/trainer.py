@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,12 @@ from rich.console import Console
 from lab import backend as backends
 from lab.errors import LabError, SettingsError
 from lab.experiment import Experiment
-from lab.files import write_json
+from lab.files import read_json, write_json
+from lab.logs import current_console, log_to
 from lab.optimization import OptimizationSettings, configure
 from lab.run import Run
 from lab.settings import Seconds, field, show
-from lab.status import Status
+from lab.status import Status, StopReason
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("lab")
-_console: contextvars.ContextVar[Console | None] = contextvars.ContextVar("lab_console", default=None)
 
 
 class Trainer(OptimizationSettings):
@@ -67,6 +66,9 @@ class Trainer(OptimizationSettings):
     overfit_batches: int | None = field(None, "Train and validate on the first so many batches only.", ge=1)
     fast_dev_run: bool = field(False, "One batch of everything, to see that every hook works.")
     deterministic: bool = field(False, "Deterministic kernels only, at some cost in speed.")
+    checkpoint_every: Seconds = field(
+        60.0, "Save inside an epoch, too, after so much time, or later where that would cost more than 2 %.", gt=0
+    )
     tensorboard: bool = field(False, "Write TensorBoard logs into the run directory.")
     run_dir: Path | None = field(None, "The run's directory; none makes runs/<experiment>/<time>-<id>.")
 
@@ -116,18 +118,59 @@ class Trainer(OptimizationSettings):
         """
         if not isinstance(experiment, Experiment):
             raise SettingsError([f"experiment={experiment!r}: expected an instance of an Experiment"])
-        from lab.reporting import show_made
-
         trainer = self.resolve(experiment)
-        console = console or _console.get() or Console()
         backends.select(trainer.backend, deterministic=trainer.deterministic)
         run = Run.create(experiment.name(), trainer.run_dir)
-        session = _Session(trainer, experiment, run, console, callbacks)
-        with log_to(console), backends.configured(trainer.precision, trainer.seed):
+        return trainer._run(_Session(trainer, experiment, run, callbacks), console, report)
+
+    def resume(
+        self,
+        experiment: Experiment[Any],
+        run: Run,
+        *,
+        more: bool = False,
+        force: bool = False,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        console: Console | None = None,
+        report: bool = True,
+    ) -> Run:
+        """Goes on with a run that was interrupted, as if nothing had happened; see also `lab.resume`.
+
+        Stages that were done are not done again, but for *prepare*.
+
+        Args:
+            experiment: the run's, with its settings.
+            run: what to go on with.
+            more: whether there are more epochs now than the run has ended with.
+            force: go on from a checkpoint of other settings, data or versions, too.
+            callbacks, console, report: as in `run`.
+
+        Raises:
+            RunError: another process works on the run, or its checkpoint comes from something else.
+            LabError, KeyboardInterrupt: as in `run`.
+        """
+        trainer = self.resolve(experiment)
+        backends.select(trainer.backend, deterministic=trainer.deterministic)
+        run.lock()
+        return trainer._run(_Session(trainer, experiment, run, callbacks, _Again(more, force)), console, report)
+
+    def _run(self, session: _Session, console: Console | None, report: bool) -> Run:
+        from lab.reporting import show_made
+
+        session.console = console = console or current_console() or Console()
+        with log_to(console), backends.configured(self.precision, self.seed):
             made = session.run_stages(report=report)
             if made is not None:
                 show_made(made, console)  # after all is written: a reader that goes away changes nothing
-        return run
+        return session.run
+
+
+@dataclasses.dataclass(frozen=True)
+class _Again:
+    """That a run is gone on with: for more epochs, and whatever its checkpoint comes from."""
+
+    more: bool
+    force: bool
 
 
 class _Session:
@@ -138,13 +181,14 @@ class _Session:
         trainer: Trainer,
         experiment: Experiment[Any],
         run: Run,
-        console: Console,
         callbacks: Sequence[keras.callbacks.Callback],
+        again: _Again | None = None,
     ) -> None:
         self.trainer = trainer
         self.experiment = experiment
         self.run = run
-        self.console = console
+        self.again = again
+        self.console = Console()
         self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
         self.stage = "start"
 
@@ -156,10 +200,13 @@ class _Session:
             self.callbacks = [*self.experiment.callbacks(), *self.callbacks]
             with self._stage("prepare"):
                 data = self._prepare()
-            with self._stage("build"):
-                model = self._build(data)
-            with self._stage("fit"):
-                self._fit(model, data)
+            if self._is_trained():
+                log.info("training had ended (%s); the report is still to come", self.run.stopped)
+            else:
+                with self._stage("build"):
+                    model = self._build(data)
+                with self._stage("fit"):
+                    self._fit(model, data)
             made = None
             if report:
                 with self._stage("report"):
@@ -203,6 +250,12 @@ class _Session:
         except OSError as second:  # a full disk: the lock tells that nobody works on the run any more
             error.add_note(f"the status could not be written: {second}")
 
+    def _is_trained(self) -> bool:
+        """Whether the run that is gone on with needs nothing but its report."""
+        if self.again is None or self.again.more or not (self.run.path / "model.keras").is_file():
+            return False
+        return self.run.stopped not in ("", StopReason.SIGNAL, StopReason.NOT_FINITE)
+
     def _write_records(self) -> None:
         from lab.environment import describe
 
@@ -216,9 +269,14 @@ class _Session:
                 "trainer": self.trainer.json_values(),
             }
         )
-        write_json(self.run.path / "environment.json", describe())
+        environment, path = describe(), self.run.path / "environment.json"
+        if self.again is not None:
+            with contextlib.suppress(LabError):  # the first process's machine, and those of the later ones
+                first = dict(read_json(path))
+                environment = first | {"resumed": [*first.get("resumed", []), environment]}
+        write_json(path, environment)
         self.run.set_status(Status.RUNNING, "start")
-        if not self.trainer.fast_dev_run and self.trainer.run_dir is None:
+        if self.again is None and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
             self.run.point_latest()  # a run of one batch is nobody's latest model
 
     def _prepare(self) -> Data:
@@ -251,9 +309,14 @@ class _Session:
         return model
 
     def _fit(self, model: keras.Model, data: Data) -> None:
-        from lab.fitting import Fit
+        from lab.fitting import Fit, checkpoints_of, last_checkpoint, origin_of
 
-        fit = Fit(self.trainer, self.run, self.console, data, self.callbacks)
+        origin, resume = origin_of(self.experiment, self.trainer, data), None
+        if self.again is not None:
+            resume = last_checkpoint(checkpoints_of(self.run, self.trainer), origin, force=self.again.force)
+            (self.run.path / "training.json").unlink(missing_ok=True)  # it has not ended any more
+        more = self.again is not None and self.again.more
+        fit = Fit(self.trainer, self.run, self.console, data, self.callbacks, origin=origin, resume=resume, more=more)
         self.callbacks = fit.callbacks  # so that a failure reaches them all
         fit.run(self.experiment, model)
 
@@ -261,27 +324,3 @@ class _Session:
         from lab.reporting import make_report
 
         return make_report(self.experiment, self.trainer, self.run)
-
-
-@contextlib.contextmanager
-def log_to(console: Console) -> Iterator[None]:
-    """Shows what the lab logs, such as where data comes from, on a console for the length of a block."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            style = "yellow" if record.levelno >= logging.WARNING else "dim"
-            console.print(record.getMessage(), style=style, markup=False, highlight=False, soft_wrap=True)
-
-    if _console.get() is console:  # a run inside a run: its lines are shown already
-        yield
-        return
-    logger, handler = logging.getLogger("lab"), Handler()
-    before, token = logger.level, _console.set(console)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-        _console.reset(token)

@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 
 from lab import layers
-from lab.callbacks import Annealing, Averages, Callback, CarriedState, Checkpoints, History, Position, Stopping
+from lab.callbacks import Annealing, Averages, Callback, CarriedState, History, Position, Stopping
 from lab.checkpoint import CheckpointFolder
 from lab.data import Batches, Split
 from lab.run import Run
+from lab.saving import Checkpoints
 from lab.status import StopReason
 
 
@@ -249,7 +250,7 @@ def test_checkpoints_hold_position_history_and_the_state_of_callbacks(tmp_path: 
     made = fit()
     history = History(Run(tmp_path), made.position)
     folder = CheckpointFolder(tmp_path / "checkpoints", keep_last=9)
-    saves = Checkpoints(folder, "val_loss", history, lambda: [Counts(), made.position])
+    saves = Checkpoints(folder, "val_loss", history, [Counts(), made.position])
     model = small_model()
     made.run(model, epochs=2, validate=True, callbacks=[history, saves])
     assert [(entry["epoch"], entry["step"]) for entry in folder.index] == [(1, 5), (2, 10)]
@@ -264,7 +265,7 @@ def test_an_epoch_without_the_monitored_metric_is_kept_as_a_last_one_only(tmp_pa
     made = fit()
     folder = CheckpointFolder(tmp_path / "checkpoints")
     history = History(Run(tmp_path), made.position)
-    made.run(small_model(), epochs=2, callbacks=[history, Checkpoints(folder, "val_loss", history, lambda: [])])
+    made.run(small_model(), epochs=2, callbacks=[history, Checkpoints(folder, "val_loss", history)])
     assert [entry["step"] for entry in folder.index] == [10]
     assert folder.best() is None
 
@@ -276,7 +277,7 @@ def test_an_epoch_whose_loss_is_not_finite_does_not_push_out_a_good_one(tmp_path
     made = fit()
     folder = CheckpointFolder(tmp_path / "checkpoints")
     history = History(Run(tmp_path), made.position)
-    saves = Checkpoints(folder, "val_loss", history, lambda: [])
+    saves = Checkpoints(folder, "val_loss", history)
     made.run(small_model(), epochs=9, validate=True, before=[AtBatch(7, spoil)], callbacks=[history, saves])
     assert [entry["step"] for entry in folder.index] == [5]
     assert all(np.isfinite(value).all() for value in folder.load(folder.index[0]).variables.values())

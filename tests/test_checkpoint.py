@@ -300,7 +300,7 @@ def test_another_format_is_said(tiny: Checkpoint, tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr("lab.checkpoint.FORMAT", 99)
         tiny.save(tmp_path / "c.npz")
-    with pytest.raises(RunError, match="expected checkpoint format 1, got 99"):
+    with pytest.raises(RunError, match="expected checkpoint format 2, got 99"):
         Checkpoint.load(tmp_path / "c.npz")
 
 
@@ -412,6 +412,7 @@ def test_the_index_is_read_by_another_process(tmp_path: Path) -> None:
     assert steps(CheckpointFolder(tmp_path / "c")) == [1, 2]
     assert json.loads((tmp_path / "c" / "index.json").read_text())[0] == {
         "file": "step-00000001.npz",
+        "kind": "epoch",
         "epoch": 1,
         "step": 1,
         "value": 1.0,

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up; a file imports only from the rows below its own (or, in a package, its own package).
 LAYERS = (
     ("_lazy", "errors"),
-    ("files", "environment", "discovery"),
+    ("files", "environment", "discovery", "logs"),
     ("settings", "data", "status"),
     ("layers",),
     ("plots", "run", "scores", "text_scores", "ngrams", "backend"),
@@ -26,11 +26,11 @@ LAYERS = (
         *("checkpoint", "optimization", "report", "checks"),
     ),
     ("callbacks", "comparison", "writing", "binary_report"),
-    ("progress", "experiment"),
+    ("progress", "experiment", "saving"),
     ("fitting", "reporting"),
     ("trainer",),
     ("registry", "companions", "testing"),
-    ("sweep",),
+    ("sweep", "resuming"),
     ("cli",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

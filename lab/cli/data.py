@@ -19,7 +19,7 @@ def list_sets(names: list[str], console: Console) -> None:
 
 def fetch(names: list[str], console: Console) -> None:
     """Fetches data sets that the cache does not hold."""
-    from lab.trainer import log_to
+    from lab.logs import log_to
 
     with log_to(console):
         for known in _chosen(names):

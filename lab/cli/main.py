@@ -66,6 +66,12 @@ def _run_command(name: str) -> click.Command:
     experiment = registry.load(name)
 
     def action(words: list[str], values: dict[str, str]) -> None:
+        again = values.pop("resume", None)
+        if again is not None:
+            from lab.cli.runs import resume_by_knobs
+
+            resume_by_knobs(experiment, again, values, _console())
+            return
         made, trainer = registry.configure(experiment, values)
         trainer.run(made, console=_console())
 
@@ -74,8 +80,11 @@ def _run_command(name: str) -> click.Command:
         _knob_groups(experiment),
         action,
         help=sys.modules[experiment.__module__].__doc__ or "",
-        extra=_preset_option(experiment),
+        extra=[*_preset_option(experiment), ("resume", _RESUME)],
     )
+
+
+_RESUME = "Go on with a run that was interrupted: latest, or its directory. Settings are the run's own."
 
 
 def _preset_option(experiment: type[Experiment[Any]]) -> list[tuple[str, str]]:
@@ -128,7 +137,7 @@ def _predict(experiment: Experiment[Any], run: Run, inputs: list[str], options: 
 
     from lab import backend
     from lab.errors import FAILURE, LabError
-    from lab.trainer import log_to
+    from lab.logs import log_to
 
     backend.select(run.trainer.get("backend"))
     failed = False
@@ -192,11 +201,26 @@ def list_runs(experiment: str | None) -> None:
 
 @lab.command("show")
 @click.argument("run")
-def show(run: str) -> None:
+@click.option("--weights-hash", is_flag=True, help="Print the SHA-256 of the model's weights instead.")
+def show(run: str, weights_hash: bool) -> None:
     """Show a run's report on the terminal."""
-    from lab.cli.runs import show_run
+    from lab.cli.runs import show_run, show_weights_hash
 
-    show_run(run, _console())
+    if weights_hash:
+        show_weights_hash(run)
+    else:
+        show_run(run, _console())
+
+
+@lab.command("resume")
+@click.argument("run")
+@click.option("--epochs", type=int, help="Train until so many are done, also a run that was completed.")
+@click.option("--force", is_flag=True, help="Go on from a checkpoint of other settings, data or versions, too.")
+def resume(run: str, epochs: int | None, force: bool) -> None:
+    """Go on with a run that was interrupted or killed."""
+    from lab.resuming import resume as go_on
+
+    go_on(run, epochs=epochs, force=force, console=_console())
 
 
 @lab.command("report")

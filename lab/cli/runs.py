@@ -10,14 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from lab import registry
-from lab.errors import LabError
+from lab.errors import LabError, UsageError
 from lab.experiment import Experiment
 from lab.report import Report
 from lab.report.core import number
 from lab.report.terminal import show_report
-from lab.run import Run, find_runs
+from lab.run import LATEST, Run, find_runs
 from lab.settings import show
 from lab.status import Status, StopReason
+from lab.trainer import Trainer
 
 
 def show_runs(experiment: str | None, console: Console) -> None:
@@ -71,12 +72,44 @@ def show_run(name: str, console: Console) -> None:
     console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
+def show_weights_hash(name: str) -> None:
+    """Prints a hash of the weights alone: two models of the same numbers have the same."""
+    import click
+
+    click.echo(Run.load(name).weights_hash())
+
+
+def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[str, str], console: Console) -> None:
+    """Goes on with a run of an experiment, as `lab run NAME resume=latest epochs=20` says it.
+
+    Raises:
+        UsageError: the run is of another experiment, or there are settings that differ from the run's.
+    """
+    from lab.resuming import resume
+
+    run = Run.load(experiment.name() if path == LATEST else path)
+    if run.experiment != experiment.name():
+        raise UsageError(f"resume={path}: expected a run of {experiment.name()}, it is of {run.experiment}")
+    epochs = values.pop("epochs", None)
+    force = values.pop("force", "false") == "true"
+    made, trainer = registry.configure(experiment, values)
+    had = run.settings | run.trainer
+    now = made.settings.json_values() | trainer.json_values()
+    other = [name for name in values if name in now and now[name] != had.get(name)]
+    if other:
+        told = ", ".join(f"{name}={show(now[name])} (it has {show(had.get(name))})" for name in other)
+        raise UsageError(f"resume={path}: expected the run's own settings, got {told}; only epochs may grow")
+    more: dict[str, Any] = {} if epochs is None else {"epochs": Trainer(epochs=epochs).epochs}  # type: ignore[arg-type]
+    resume(run.path, **more, force=force, console=console)
+
+
 def report_again(name: str, console: Console) -> None:
     """Prepares the data again and writes the report of a run that has its model."""
     from lab import backend
     from lab.data.streams import tokens_of
+    from lab.logs import log_to
     from lab.reporting import make_report, show_made
-    from lab.trainer import Trainer, log_to
+    from lab.trainer import Trainer
 
     run = Run.load(name)
     run.lock()

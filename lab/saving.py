@@ -1,0 +1,178 @@
+"""Checkpoints while training, and going on from one as if nothing had happened."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from lab.callbacks import Callback, History, Stopping
+from lab.checkpoint import CUT, EPOCH, INSIDE, Checkpoint, CheckpointFolder
+from lab.status import StopReason
+
+MOST_OF_THE_TIME = 0.02  # that saving inside an epoch may take
+_KERAS = {  # what these callbacks of Keras's remember
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+}
+
+
+def states_of(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, Any]:
+    """Returns what callbacks remember, by class name, with a number where a class is there twice."""
+    states = {}
+    for name, callback in _named(callbacks).items():
+        state = callback.state_dict() if isinstance(callback, Callback) else _state_of_keras(callback)
+        if state:
+            states[name] = state
+    return states
+
+
+def give_back(callbacks: Sequence[keras.callbacks.Callback], states: Mapping[str, Any]) -> None:
+    """Gives callbacks what `states_of` returned; those of Keras's that have nothing to remember are left alone."""
+    for name, callback in _named(callbacks).items():
+        if name not in states:
+            continue
+        if isinstance(callback, Callback):
+            callback.load_state_dict(states[name])
+        else:
+            for field, value in states[name].items():
+                setattr(callback, field, value)
+
+
+def _named(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, keras.callbacks.Callback]:
+    named: dict[str, keras.callbacks.Callback] = {}
+    for callback in callbacks:
+        name = kind = type(callback).__name__
+        count = 1
+        while name in named:
+            count += 1
+            name = f"{kind}-{count}"
+        named[name] = callback
+    return named
+
+
+def _state_of_keras(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    fields = next((fields for kind, fields in _KERAS.items() if isinstance(callback, kind)), ())
+    values = {field: getattr(callback, field, None) for field in fields}
+    return {field: one if one is None or isinstance(one, int) else float(one) for field, one in values.items()}
+
+
+class Checkpoints(Callback):
+    """Saves the whole state after each epoch, now and then inside one, and where one is cut.
+
+    Args:
+        folder: where, and how many to keep.
+        monitor: the metric that says which is better; an epoch without it counts as a last one only.
+        history: whose rows go into the checkpoint, and whose position says where training is.
+        others: the callbacks whose state goes into the checkpoint.
+        every: seconds from one checkpoint inside an epoch to the next, at least; more where saving would
+            take more than 2 % of the time.
+        origin: what the training comes from, by name.
+    """
+
+    def __init__(
+        self,
+        folder: CheckpointFolder,
+        monitor: str,
+        history: History,
+        others: Sequence[keras.callbacks.Callback] = (),
+        *,
+        every: float = math.inf,
+        origin: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.history = history
+        self.others = others
+        self.every = every
+        self.origin = dict(origin or {})
+        self.seconds = 0.0  # that saving has taken
+        self._last = math.inf
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._last = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        position = self.history.position
+        inside = position.step < position.batches.steps(position.epoch)
+        due = time.monotonic() - self._last >= self.every
+        if inside and (due or self.model.stop_training) and _is_finite(logs):
+            self._save(None, INSIDE)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if _is_finite(logs):  # weights that are lost already must not push out good ones
+            value = (logs or {}).get(self.monitor)
+            whole = self.history.position.epoch > epoch
+            self._save(None if value is None else float(value), EPOCH if whole else CUT)
+
+    def _save(self, value: float | None, kind: str) -> None:
+        began = time.monotonic()
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # the variables are behind the step, otherwise
+        checkpoint = Checkpoint.of(
+            self.model,
+            self.history.position.epoch,
+            self.history.position.steps_done,
+            callbacks=states_of(self.others),
+            history=list(self.history.rows),
+            origin=self.origin,
+        )
+        self.folder.add(checkpoint, value, kind)
+        self._last = time.monotonic()
+        took = self._last - began
+        self.seconds += took
+        self.every = max(self.every, took / MOST_OF_THE_TIME)
+
+
+def _is_finite(logs: Mapping[str, float] | None) -> bool:
+    return math.isfinite(float((logs or {}).get("loss", 0.0)))
+
+
+class Resuming(Callback):
+    """Goes on from a checkpoint; the last of the callbacks, as it sets what those before it have begun anew.
+
+    Args:
+        checkpoint: where to go on.
+        history: takes its rows.
+        others: the callbacks that were saved with it.
+        anew: those among them that begin anew.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        history: History,
+        others: Sequence[keras.callbacks.Callback],
+        anew: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        super().__init__()
+        self.checkpoint: Checkpoint | None = checkpoint
+        self.history = history
+        self.others = others
+        self.anew = anew
+        done = sum(history.position.batches.steps(epoch) for epoch in range(checkpoint.epoch))
+        history.position.start(checkpoint.epoch, checkpoint.step - done)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.restore(self.model)
+        self.history.rows = list(self.checkpoint.history)
+        give_back(self.others, self.checkpoint.callbacks)
+        for callback in self.anew:
+            callback.on_train_begin()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self.checkpoint is not None:  # Keras has cleared the metrics, and a state that is carried is zero
+            if self.history.position.step:
+                self.checkpoint.restore(self.model)
+            self.checkpoint = None
+
+
+def had_ended(checkpoint: Checkpoint) -> bool:
+    """Says whether training had been told to end, other than by a signal, when a checkpoint was written."""
+    state = checkpoint.callbacks.get(Stopping.__name__, {})
+    return bool(state.get("stop")) and state.get("reason") != StopReason.SIGNAL
