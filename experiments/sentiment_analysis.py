@@ -58,6 +58,7 @@ class Settings(lab.Settings):
     embedding_dim: int = lab.field(128, "Numbers in a word's vector.", ge=1, le=4096)
     units: int = lab.field(64, "Cells of the LSTM in each direction.", ge=1, le=4096)
     segment: int = lab.field(50, "Words that the LSTM reads at a stretch.", ge=1, le=1000)
+    members: int = lab.field(1, "Networks that learn each on its own and vote together.", ge=1, le=32)
     word_dropout: float = lab.field(0.4, "Share of words not shown in training.", ge=0, lt=1)
     embedding_dropout: float = lab.field(0.2, "Share of the vectors' numbers left out in training.", ge=0, lt=1)
     dropout: float = lab.field(0.5, "Share of what was pooled left out in training.", ge=0, lt=1)
@@ -95,7 +96,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
     }
     presets = {
         "quick": {"epochs": 2, "max_words": 200, "units": 32, "embedding_dim": 64, "baselines": False},
-        "full": {"epochs": 7, "units": 128, "adversarial": 0.04},
+        "full": {"members": 3, "adversarial": 0.04, "epochs": 5},
     }
 
     def prepare(self) -> lab.Data:
@@ -112,14 +113,28 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         inputs = reader.encode(tokens, table)
         ends = np.cumsum([len(part) for part in parts]).tolist()
         train, validation, test = (
-            lab.Split(name, inputs[end - len(part) : end], part.labels[:, None].astype(np.float32), labels=part.labels)
+            lab.Split(name, inputs[end - len(part) : end], self._targets(part.labels), labels=part.labels)
             for name, part, end in zip(SPLITS, parts, ends, strict=True)
         )
         return lab.Data(train, validation, test, reviews.provenance)
 
+    def _targets(self, labels: Array) -> Array:
+        """The labels for each member, (texts, members)."""
+        return np.repeat(labels[:, None].astype(np.float32), self.settings.members, axis=1)
+
     def build(self, data: lab.Data) -> keras.Model:
-        known = self.settings
         words = keras.Input((None,), dtype="int32", name="words")
+        logits = [self._member(words, data) for _ in range(self.settings.members)]
+        logit = logits[0] if len(logits) == 1 else keras.layers.Concatenate(dtype="float32")(logits)
+        model = keras.Model(words, logit, name=self.name())
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        accuracy = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
+        model.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, beta_2=0.95), loss, metrics=[accuracy])
+        return model
+
+    def _member(self, words: keras.KerasTensor, data: lab.Data) -> keras.KerasTensor:
+        """One network's logit, (batch, 1), for the numbers of words, (batch, steps)."""
+        known = self.settings
         embedding = layers.WordEmbedding(
             self.words.words,
             known.embedding_dim,
@@ -127,7 +142,6 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             cut=known.cut,
             multiple=known.segment,
             embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05),
-            name="words_to_vectors",
         )
         x = embedding(words)
         if known.pretrained:
@@ -138,17 +152,12 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         both_ways = keras.layers.Bidirectional(layers.LSTM(known.units, return_sequences=True))
         x = layers.Segments(both_ways, known.segment)(x)
         x = keras.layers.Dropout(known.dropout)(layers.MaxAndMean()([x, words]))
-        logit = layers.Logit(self.reviews.classes, name="logit")(x)
-        model = keras.Model(words, logit, name=self.name())
-        loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        accuracy = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
-        model.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, beta_2=0.95), loss, metrics=[accuracy])
-        return model
+        return layers.Logit(self.reviews.classes)(x)
 
     def fit(self, model: keras.Model, train: Batches, validation: Batches, **options: Any) -> None:
         step = None
         if self.settings.adversarial:
-            step = layers.adversarial_step(model, model.get_layer("words_to_vectors"), self.settings.adversarial)
+            step = layers.adversarial_step(model, self.settings.adversarial)
         with fused(model, train, validation, step):
             model.fit(train.feed(), validation_data=validation.feed(), **options)
 

@@ -47,7 +47,7 @@ def test_a_step_of_no_strength_is_twice_the_plain_gradient() -> None:
     model = build(keras.optimizers.SGD(1.0))
     before = [numbers(variable) for variable in model.trainable_variables]
     _, plain = gradient(model)
-    layers.adversarial_step(model, model.get_layer("words"), 0.0)((tf.constant(X), tf.constant(Y)))
+    layers.adversarial_step(model, 0.0)((tf.constant(X), tf.constant(Y)))
     for old, one, variable in zip(before, plain, model.trainable_variables, strict=True):
         np.testing.assert_allclose(old - 2 * one, numbers(variable), atol=1e-6)
 
@@ -66,7 +66,7 @@ def test_the_second_gradient_is_that_of_worse_neighbours_so_far_away() -> None:
     worse, moved = gradient(model, tf.constant(strength * lengths[0] * uphill / lengths[1]))
     usual, plain = gradient(model)
     assert worse > usual + 1e-4
-    layers.adversarial_step(model, embedding, strength)((tf.constant(X), tf.constant(Y)))
+    layers.adversarial_step(model, strength)((tf.constant(X), tf.constant(Y)))
     assert embedding.shift is None
     for old, one, other, variable in zip(before, plain, moved, model.trainable_variables, strict=True):
         np.testing.assert_allclose(old - one - other, numbers(variable), atol=1e-5)
@@ -77,7 +77,7 @@ def test_it_trains_in_the_fused_loop_and_without(jit: bool) -> None:
     model = build(keras.optimizers.Adam(0.05))
     model.jit_compile = jit
     batches = Batches(Split("train", X, Y), 2)
-    step = layers.adversarial_step(model, model.get_layer("words"), 0.1)
+    step = layers.adversarial_step(model, 0.1)
     with fused(model, batches, Batches(Split("validation", X, Y), 2, shuffle=False), step):
         found = model.fit(batches.feed(), epochs=20, verbose=0).history["loss"]
     assert found[-1] < 0.5 * found[0]
@@ -88,4 +88,10 @@ def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("sgd")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UsageError, match="expected the backend tensorflow, got jax"):
-        layers.adversarial_step(model, model.get_layer("words"), 0.1)
+        layers.adversarial_step(model, 0.1)
+
+
+def test_a_model_without_words_is_refused() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    with pytest.raises(UsageError, match="expected a model with a WordEmbedding"):
+        layers.adversarial_step(model, 0.1)
