@@ -24,7 +24,7 @@ import numpy as np
 import lab
 from lab import layers, plots
 from lab.binary_report import OWN, BinaryReport, Judged
-from lab.classification import wilson
+from lab.classification import Scaling, wilson
 from lab.classifying import TextClassifier
 from lab.data import Array, Batches, imdb, labelled
 from lab.data.arrays import SPLITS
@@ -170,7 +170,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             for split in (run.data.validation, run.data.test)
         )
         parts = BinaryReport(report, validation, test, self.reviews.classes)
-        classifier.temperature = parts.temperature
+        classifier.scaling = parts.scaling
         report.text(self._origin())
         parts.metrics()
         report.section("Right and wrong")
@@ -214,7 +214,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             verdicts.append(f"{ahead} {one.name} ({100 * lead.mean():+.2f} ± {100 * half:.2f} points)")
             report.metric(f"{name}_test_accuracy", theirs.mean(), f"Share of test texts that {one.name} calls rightly.")
             found[one.name] = one.scores
-        own = (parts.validation.logits, test.logits)
+        own = parts.validation.logits, test.logits
         hybrid = together(parts.validation.labels, own, (one.validation_scores, one.scores))
         rows.append(_row(f"hybrid: {OWN} and {one.name}", (hybrid > 0) == test.labels))
         report.metric(
@@ -249,7 +249,8 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             accuracies = []
             for cut in CUTS:
                 shortened = Ragged.of([shorten(one, most, cut) for one in tokens], (most,))
-                accuracies.append(f"{((classifier.logits(shortened) > 0) == labels).mean():.4f}")
+                said = classifier.scaling(classifier.logits(shortened))
+                accuracies.append(f"{((said >= 0) == labels).mean():.4f}")
             rows.append((str(most), *accuracies))
         report.table(
             ("words left", *(f"{cut} cut" for cut in CUTS)),
@@ -279,7 +280,9 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         assert isinstance(options, Options)
         if not options.text and not inputs:
             raise lab.UsageError("predict: expected --text, a file, or - for the lines of standard input")
-        classifier = TextClassifier(run.model, run.metrics.get("calibration_temperature", 1.0))
+        found = run.metrics
+        scaling = Scaling(found.get("calibration_temperature", 1.0), found.get("calibration_bias", 0.0))
+        classifier = TextClassifier(run.model, scaling)
         if options.text:
             yield from _tried(options.text, lambda text: [classifier.describe(text)])
         column = options.text_column or self.settings.text_column

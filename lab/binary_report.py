@@ -25,17 +25,15 @@ class Judged:
     Args:
         labels: 0 or 1, shape (n,).
         logits: above 0 for class 1, shape (n,).
-        temperature: what they are divided by.
     """
 
     labels: Array
     logits: Array
-    temperature: float = 1.0
 
     @property
     def probabilities(self) -> Array:
         """The probability of class 1, shape (n,)."""
-        return scores.sigmoid(self.logits / self.temperature)
+        return scores.sigmoid(self.logits)
 
     def right(self) -> Array:
         """Returns which examples are called rightly at a threshold of 0.5; bool, shape (n,)."""
@@ -49,11 +47,11 @@ class Judged:
 class BinaryReport:
     """Writes into a report how well two classes are told apart.
 
-    Choices (the temperature, thresholds) are made on validation examples and measured on test examples.
+    Choices (the scaling of logits, thresholds) are made on validation examples and measured on test examples.
 
     Args:
         report: takes the parts.
-        validation, test: what was said of either; without a temperature, which is fitted here.
+        validation, test: what the model said of either; temperature and bias are fitted here.
         classes: the negative and the positive class's name.
         what: the examples' name in the plural.
     """
@@ -62,9 +60,11 @@ class BinaryReport:
         self, report: Report, validation: Judged, test: Judged, classes: tuple[str, str], what: str = "texts"
     ) -> None:
         self.report = report
-        self.temperature = scores.fit_temperature(validation.labels, validation.logits)
-        self.validation = dataclasses.replace(validation, temperature=self.temperature)
-        self.test = dataclasses.replace(test, temperature=self.temperature)
+        self.scaling = scores.fit_scaling(validation.labels, validation.logits)
+        self.said = test
+        self.temperature = scores.fit_temperature(validation.labels, validation.logits)  # alone, to compare
+        self.validation = dataclasses.replace(validation, logits=self.scaling(validation.logits))
+        self.test = dataclasses.replace(test, logits=self.scaling(test.logits))
         self.classes = classes
         self.what = what
 
@@ -87,7 +87,9 @@ class BinaryReport:
             metric(f"test_{name}s", getattr(called, name), f"Test {self.what}: are {truth}, were called {said}.")
         metric("test_cross_entropy", scores.cross_entropy(test.labels, test.probabilities), "In nats, calibrated.")
         metric("test_brier", scores.brier(test.labels, test.probabilities), "Mean squared error of the probability.")
-        metric("calibration_temperature", self.temperature, f"Divides the logits; fitted on validation {self.what}.")
+        metric("raw_test_accuracy", self.said.right().mean(), "Accuracy with the logits as they are.")
+        metric("calibration_bias", self.scaling.bias, f"Taken off the logits; fitted on validation {self.what}.")
+        metric("calibration_temperature", self.scaling.temperature, "Divides what is left, likewise.")
 
     def confusion(self) -> None:
         """Adds the confusion matrix and the classification report, at a threshold of 0.5."""
@@ -141,18 +143,19 @@ class BinaryReport:
         )
 
     def calibration(self) -> None:
-        """Adds how often what was said came true, before and after temperature scaling."""
+        """Adds how often what was said came true, as it is and after scaling."""
         lines, rows = {}, []
         for name, judged in (
-            ("as it is", dataclasses.replace(self.test, temperature=1.0)),
-            (f"divided by {self.temperature:.2f}", self.test),
+            ("as they are", self.said),
+            ("temperature", dataclasses.replace(self.said, logits=self.said.logits / self.temperature)),
+            ("temperature and bias", self.test),
         ):
             found = scores.reliability(judged.labels, judged.probabilities)
             lines[name] = (found.said, found.came, found.count)
             loss = scores.cross_entropy(judged.labels, judged.probabilities)
             square = scores.brier(judged.labels, judged.probabilities)
             rows.append((name, f"{found.error:.4f}", f"{square:.4f}", f"{loss:.4f}"))
-        self.report.metric("test_calibration_error", float(rows[1][1]), "Expected calibration error, 15 bins.")
+        self.report.metric("test_calibration_error", float(rows[-1][1]), "Expected calibration error, 15 bins.")
         self.report.figure(
             "reliability",
             plots.reliability_diagram(lines),
@@ -162,7 +165,9 @@ class BinaryReport:
         self.report.table(
             ("logits", "expected calibration error", "Brier score", "cross-entropy"),
             rows,
-            f"The temperature that the logits are divided by is fitted on validation {self.what}.",
+            f"A temperature of {self.temperature:.3f} alone; or a bias of {self.scaling.bias:.3f} taken off and the rest "
+            f"divided by {self.scaling.temperature:.3f}, which this report and `predict` use. All are fitted on "
+            f"validation {self.what}.",
         )
 
     # --- the trade-off --------------------------------------------------------------------------
@@ -230,7 +235,7 @@ class BinaryReport:
     def _why(self) -> None:
         """The answer, with two cases: one that must miss nothing, and one that must never be wrong."""
         validation, test, (negative, positive) = self.validation, self.test, self.classes
-        flipped = [Judged(1 - one.labels, -one.logits, self.temperature) for one in (validation, test)]
+        flipped = [Judged(1 - one.labels, -one.logits) for one in (validation, test)]
         watch = scores.complete_threshold(flipped[0].labels, flipped[0].probabilities, STRICT)
         quote = scores.precise_threshold(validation.labels, validation.probabilities, STRICT)
         even, wary = flipped[1].confusion(), flipped[1].confusion(watch)

@@ -175,6 +175,38 @@ def sigmoid(logits: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64))))
 
 
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """Makes logits of what a model says: `(said - bias) / temperature`.
+
+    Args:
+        temperature: above 1 where the model is too sure.
+        bias: above 0 where it says class 1 too often.
+    """
+
+    temperature: float = 1.0
+    bias: float = 0.0
+
+    def __call__(self, said: Array) -> Array:
+        """Returns the logits; float64."""
+        return np.asarray((np.asarray(said, np.float64) - self.bias) / self.temperature)
+
+
+def fit_scaling(labels: Array, logits: Array) -> Scaling:
+    """Returns temperature and bias with the least cross-entropy (Platt, 1999)."""
+    from scipy.optimize import minimize
+
+    sign = np.where(labels == 1, 1.0, -1.0)
+    said = np.asarray(logits, np.float64)
+
+    def loss(values: Array) -> float:
+        return float(np.logaddexp(0, -sign * (said - values[1]) * math.exp(-values[0])).mean())
+
+    start = [math.log(fit_temperature(labels, logits)), 0.0]
+    best = minimize(loss, start, method="L-BFGS-B", bounds=[(-3, 4), (float(said.min()), float(said.max()))])
+    return Scaling(math.exp(best.x[0]), float(best.x[1]))
+
+
 def fit_temperature(labels: Array, logits: Array) -> float:
     """Returns what logits are divided by to have the least cross-entropy (Guo et al., 2017)."""
     from scipy.optimize import minimize_scalar

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.classification import sigmoid
+from lab.classification import Scaling, sigmoid
 from lab.data import Array
 from lab.data.labelled import MAX_TEXT
 from lab.data.ragged import Ragged
@@ -28,13 +28,13 @@ class TextClassifier:
 
     Args:
         model: the trained model.
-        temperature: what its logits are divided by, so that probabilities mean what they say.
+        scaling: makes logits of what it says, so that probabilities mean what they say; none leaves them.
 
     Raises:
         ModelError: it has no such layers.
     """
 
-    def __init__(self, model: keras.Model, temperature: float = 1.0) -> None:
+    def __init__(self, model: keras.Model, scaling: Scaling | None = None) -> None:
         from lab.layers import Logit, WordEmbedding
 
         readers = [layer.reader for layer in model.layers if isinstance(layer, WordEmbedding)]
@@ -42,7 +42,7 @@ class TextClassifier:
         if not readers or not classes:
             raise ModelError("expected a model with a WordEmbedding and a Logit, which know words and classes")
         self.model = model
-        self.temperature = temperature
+        self.scaling = scaling or Scaling()
         self.reader: Reader = readers[0]
         self.classes: tuple[str, str] = classes[0]
 
@@ -58,7 +58,7 @@ class TextClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """Returns the calibrated probability of the second class for each text; float64, shape (texts,)."""
-        return sigmoid(self.logits(self.reader.read(texts)) / self.temperature)
+        return sigmoid(self.scaling(self.logits(self.reader.read(texts))))
 
     def moved(self, text: str) -> list[tuple[str, float]]:
         """Returns how much each known word moves the calibrated logit towards the second class.
@@ -71,7 +71,7 @@ class TextClassifier:
         words = self.reader.vocabulary.words
         present = [int(number) for number in dict.fromkeys(numbers.tolist()) if number > UNKNOWN]
         hidden = [np.where(numbers == number, UNKNOWN, numbers) for number in present]
-        logits = self.logits(Ragged.of([numbers, *hidden], read.widths)) / self.temperature
+        logits = self.scaling(self.logits(Ragged.of([numbers, *hidden], read.widths)))
         found = [
             (words[number - UNKNOWN - 1], float(logits[0] - logit))
             for number, logit in zip(present, logits[1:], strict=True)
@@ -150,7 +150,7 @@ class TextClassifier:
     def _labels(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
         """Labels and probabilities as text; empty for a text without words."""
         read = self.reader.read(texts)
-        probabilities = sigmoid(self.logits(read) / self.temperature)
+        probabilities = sigmoid(self.scaling(self.logits(read)))
         labels = [self.classes[int(probability >= 0.5)] for probability in probabilities]
         shown = [f"{probability:.4f}" for probability in probabilities]
         empty = read.lengths == 0

@@ -36,7 +36,7 @@ def of(report: Report, kind: type[Any]) -> list[Any]:
 
 
 def test_judged_examples_have_probabilities_and_are_right_or_wrong() -> None:
-    found = Judged(np.array([1, 0, 1, 0]), np.array([2.0, 2.0, -2.0, -2.0]), 2.0)
+    found = Judged(np.array([1, 0, 1, 0]), np.array([1.0, 1.0, -1.0, -1.0]))
     assert found.probabilities == pytest.approx(scores.sigmoid(np.array([1, 1, -1, -1])))
     assert found.right().tolist() == [True, False, False, True]
     called: Any = found.confusion()
@@ -44,19 +44,20 @@ def test_judged_examples_have_probabilities_and_are_right_or_wrong() -> None:
     assert Judged(np.array([1, 0]), np.array([0.0, 0.0])).right().tolist() == [True, False]
 
 
-def test_the_temperature_is_fitted_on_validation_examples_alone(tmp_path: Path) -> None:
+def test_the_scaling_is_fitted_on_validation_examples_alone(tmp_path: Path) -> None:
     made, _ = parts(tmp_path)
-    assert made.temperature == scores.fit_temperature(VALIDATION.labels, VALIDATION.logits)
-    assert made.temperature == pytest.approx(2, rel=0.25)
+    assert made.scaling == scores.fit_scaling(VALIDATION.labels, VALIDATION.logits)
+    assert made.scaling.temperature == pytest.approx(2, rel=0.25)
     other, _ = parts(tmp_path, test=judged(3, scale=0.5))
-    assert other.temperature == made.temperature
-    assert made.test.probabilities == pytest.approx(scores.sigmoid(TEST.logits / made.temperature))
+    assert other.scaling == made.scaling
+    assert made.test.probabilities == pytest.approx(scores.sigmoid(made.scaling(TEST.logits)))
 
 
 def test_metrics_are_those_of_test_examples(tmp_path: Path) -> None:
     made, report = parts(tmp_path)
     made.metrics()
-    labels, guessed, said = TEST.labels, TEST.logits >= 0, made.test.probabilities
+    labels, guessed, said = TEST.labels, TEST.logits >= made.scaling.bias, made.test.probabilities
+    assert 0 < abs(made.scaling.bias) < 1
     found = report.metrics
     assert found["test_accuracy"] == pytest.approx(metrics.accuracy_score(labels, guessed))
     assert found["test_precision"] == pytest.approx(metrics.precision_score(labels, guessed))
@@ -66,7 +67,9 @@ def test_metrics_are_those_of_test_examples(tmp_path: Path) -> None:
     assert [found[f"test_{name}"] for name in names] == metrics.confusion_matrix(labels, guessed).ravel().tolist()
     assert found["test_cross_entropy"] == pytest.approx(metrics.log_loss(labels, said))
     assert found["test_brier"] == pytest.approx(metrics.brier_score_loss(labels, said))
-    assert found["calibration_temperature"] == made.temperature
+    assert found["calibration_temperature"] == made.scaling.temperature
+    assert found["calibration_bias"] == made.scaling.bias
+    assert found["raw_test_accuracy"] == pytest.approx(metrics.accuracy_score(labels, TEST.logits >= 0))
 
 
 def test_the_classification_report_is_that_of_scikit_learn(tmp_path: Path) -> None:
@@ -74,7 +77,7 @@ def test_the_classification_report_is_that_of_scikit_learn(tmp_path: Path) -> No
     made.confusion()
     (table,) = of(report, Table)
     theirs: Any = metrics.classification_report(
-        TEST.labels, TEST.logits >= 0, target_names=("poor", "fine"), output_dict=True
+        TEST.labels, made.test.logits >= 0, target_names=("poor", "fine"), output_dict=True
     )
     rows = {row[0]: row[1:] for row in table.rows}
     for name, ours in (("poor", "poor"), ("fine", "fine"), ("macro avg", "macro average"), ("weighted avg",) * 2):
@@ -107,11 +110,11 @@ def test_examples_of_one_class_have_no_curves(tmp_path: Path) -> None:
     assert report.items == [Text("The test letters are all of one class: there is no curve to draw.")]
 
 
-def test_calibration_is_better_with_the_temperature(tmp_path: Path) -> None:
+def test_calibration_is_better_with_the_scaling(tmp_path: Path) -> None:
     made, report = parts(tmp_path)
     made.calibration()
     (table,) = of(report, Table)
-    before, after = ([float(cell) for cell in row[1:]] for row in table.rows)
+    before, _, after = ([float(cell) for cell in row[1:]] for row in table.rows)
     assert all(one < other for one, other in zip(after, before, strict=True))
     found = scores.reliability(TEST.labels, made.test.probabilities)
     assert after[0] == pytest.approx(found.error, abs=6e-5)

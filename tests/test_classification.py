@@ -196,6 +196,17 @@ def test_the_temperature_that_was_planted_is_found(planted: float) -> None:
     assert loss[1] == min(loss)
 
 
+def test_the_scaling_that_was_planted_is_found() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 2, 40_000)
+    labels = (rng.random(40_000) < scores.sigmoid(true)).astype(int)
+    found = scores.fit_scaling(labels, 2.5 * true + 0.7)
+    assert found.temperature == pytest.approx(2.5, rel=0.03)
+    assert found.bias == pytest.approx(0.7, abs=0.06)
+    assert found(2.5 * true + 0.7) == pytest.approx(true, abs=0.3)
+    assert scores.fit_scaling(np.array([0, 0, 0]), np.array([0.1, 0.2, 0.2])).bias == pytest.approx(0.2), "bounded"
+
+
 @given(labelled)
 @settings(deadline=None)
 def test_brier_and_cross_entropy_are_those_of_scikit_learn(given_: tuple[Array, Array, Array]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lab import classifying, layers
-from lab.classification import sigmoid
+from lab.classification import Scaling, sigmoid
 from lab.classifying import TextClassifier
 from lab.errors import DataError, ModelError
 
@@ -33,7 +33,7 @@ def build(cut: str = "middle") -> keras.Model:
 
 @pytest.fixture(scope="module")
 def classifier() -> TextClassifier:
-    return TextClassifier(build(), 0.5)
+    return TextClassifier(build(), Scaling(0.5))
 
 
 def planted(words: str) -> float:
