@@ -96,7 +96,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
     }
     presets = {
         "quick": {"epochs": 2, "max_words": 200, "units": 32, "embedding_dim": 64, "baselines": False},
-        "full": {"members": 3, "adversarial": 0.04, "epochs": 5},
+        "full": {"epochs": 7, "units": 128, "adversarial": 0.04},
     }
 
     def prepare(self) -> lab.Data:
