@@ -165,8 +165,8 @@ class BinaryReport:
         self.report.table(
             ("logits", "expected calibration error", "Brier score", "cross-entropy"),
             rows,
-            f"A temperature of {self.temperature:.3f} alone; or a bias of {self.scaling.bias:.3f} taken off and the rest "
-            f"divided by {self.scaling.temperature:.3f}, which this report and `predict` use. All are fitted on "
+            f"A temperature of {self.temperature:.3f} alone; or a bias of {self.scaling.bias:.3f} taken off and the "
+            f"rest divided by {self.scaling.temperature:.3f}, which this report and `predict` use. All are fitted on "
             f"validation {self.what}.",
         )
 

@@ -206,14 +206,16 @@ class Stopping(Callback):
         return self._before + (0.0 if self._began is None else time.monotonic() - self._began)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds(), "stop": bool(self.model.stop_training), "reason": str(self.reason or "")}
+        reason = StopReason.PATIENCE if self._is_out_of_patience else self.reason  # also where a signal came just then
+        state = {"stop": bool(self.model.stop_training), "reason": str(reason or "")}
+        return state | {"seconds": self.seconds(), "epochs": self.params.get("epochs", 0)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._before = state["seconds"]
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self.reason is None:
-            if self.early_stopping is not None and self.early_stopping.stopped_epoch > 0:
+            if self._is_out_of_patience:
                 self.reason = StopReason.PATIENCE
             elif self._signalled:
                 self.reason = StopReason.SIGNAL
@@ -221,6 +223,10 @@ class Stopping(Callback):
                 self.reason = StopReason.CALLBACK
             else:
                 self.reason = StopReason.EPOCHS
+
+    @property
+    def _is_out_of_patience(self) -> bool:
+        return self.early_stopping is not None and self.early_stopping.stopped_epoch > 0
 
     def _stop(self, reason: StopReason) -> None:
         self.reason = self.reason or reason

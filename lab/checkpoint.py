@@ -73,8 +73,11 @@ class Checkpoint:
         Raises:
             RunError: the model has other variables; the first difference is named.
         """
+        import keras
+
         if optimizer and model.optimizer is not None and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+            with keras.name_scope(model.optimizer.name, caller=model.optimizer):  # as Keras does in the first step
+                model.optimizer.build(model.trainable_variables)
         wanted = _variables(model)
         if not optimizer:
             wanted = {name: v for name, v in wanted.items() if name.startswith(("trainable/", "state/"))}
@@ -142,11 +145,16 @@ def _digest(value: Array) -> str:
 
 def _variables(model: keras.Model) -> dict[str, Any]:
     """Every variable of training by a name that is the same for the same code: kind, place, path."""
+    import keras
+
+    tracked = {id(variable) for variable in model.variables}
+    states = [getattr(layer, "states", None) for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
     kinds = {
         "trainable": model.trainable_variables,
         "state": model.non_trainable_variables,
         "optimizer": model.optimizer.variables if model.optimizer is not None else [],
         "metrics": model.metrics_variables,
+        "carried": [one for one in keras.tree.flatten(states) if one is not None and id(one) not in tracked],
     }
     return {
         f"{kind}/{place:04d}/{_COUNT.sub('', variable.path).replace('/', '.')}": variable
@@ -203,9 +211,9 @@ class CheckpointFolder:
                 (self.path / old["file"]).unlink(missing_ok=True)
 
     def _keep(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        after = [entry for entry in entries if entry["kind"] != INSIDE]
+        whole = [entry for entry in entries if entry["kind"] == EPOCH]
         inside = [entry for entry in entries if entry["kind"] == INSIDE]
-        kept = after[-self.keep_last :] + self._ranked(after)[: self.keep_best] + inside[-2:]
+        kept = whole[-self.keep_last :] + self._ranked(entries)[: self.keep_best] + inside[-2:]
         return [entry for entry in entries if entry in kept]
 
     def _ranked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -185,8 +185,12 @@ class Fit:
         saving = Checkpoints(
             self.checkpoints, trainer.monitor, history, every, every=trainer.checkpoint_every, origin=origin
         )
-        self.resume, self.more = resume, more
-        resuming = [] if resume is None else [Resuming(resume, history, every, anew=[early] if early and more else [])]
+        self.resume = resume
+        if resume is not None:  # also where a process that trained for more was killed before its first checkpoint
+            more = more or epochs_for(trainer, self.train) > resume.callbacks.get("Stopping", {}).get("epochs", 0)
+        self.more = more
+        anew = [early] if resume is not None and early is not None and more and had_ended(resume.callbacks) else []
+        resuming = [] if resume is None else [Resuming(resume, history, every, anew)]
         self.callbacks: list[keras.callbacks.Callback] = [*every, saving, *resuming]
 
     def run(self, experiment: Experiment[Any], model: keras.Model) -> None:
@@ -198,6 +202,8 @@ class Fit:
         """
         prepare_model(model, self.trainer, self.given)
         epochs = epochs_for(self.trainer, self.train)
+        if self.resume is not None:
+            _build_metrics(model, self.train)
         if self.trainer.by_the_clock:
             self._anneal(model, sum(self.train.steps(epoch) for epoch in range(epochs)))
         try:
@@ -216,13 +222,14 @@ class Fit:
         finally:
             self.stopping.release()
         reason = self.stopping.reason or StopReason.EPOCHS
-        self.lab_run.stopped = str(reason)
         if reason is StopReason.NOT_FINITE:
+            self.lab_run.stopped = str(reason)
             raise ModelError(
                 f"step {self.stopping.at_step}: the loss is not finite; a lower learning_rate or global_clipnorm=1 "
                 f"may help. The last good checkpoint is in {self.checkpoints.path}"
             )
         self._keep(model)
+        self.lab_run.stopped = str(reason)  # not before: there may be a model of an earlier end
         if reason is StopReason.SIGNAL:
             path = self.lab_run.path
             raise StopRequested(
@@ -233,7 +240,9 @@ class Fit:
         """The epoch that training goes on in; past the last one where it had ended already."""
         if self.resume is None:
             return 0
-        return epochs if had_ended(self.resume) and not self.more else self.resume.epoch
+        if not self.more or self.resume.epoch >= epochs:
+            self.stopping.reason = had_ended(self.resume.callbacks)
+        return self.resume.epoch if self.stopping.reason is None else epochs
 
     def _anneal(self, model: keras.Model, steps: int) -> None:
         inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -257,6 +266,14 @@ class Fit:
         except RunError as error:
             log.warning("%s; the report uses the model in memory", error)
             self.lab_run.model = model
+
+
+def _build_metrics(model: keras.Model, train: Batches) -> None:
+    """Makes the variables of the compiled metrics, which Keras makes in the first step: a checkpoint has their sums."""
+    batch = keras.tree.map_structure(keras.ops.convert_to_tensor, next(train.epoch(0)))
+    x, y, weight = (*batch, None, None)[:3]
+    model.compute_metrics(x, y, model(x, training=False), weight)
+    model.reset_metrics()
 
 
 def _tensorboard(run: Run) -> keras.callbacks.Callback:

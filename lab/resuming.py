@@ -33,5 +33,5 @@ def resume(path: str | Path, *, epochs: int | None = None, force: bool = False, 
     more = epochs is not None and epochs > had
     if not more and run.is_whole:
         raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} would train it further")
-    values = {**run.trainer, "run_dir": None, **({"epochs": epochs} if more else {})}
+    values = {**run.trainer, **({"epochs": epochs} if more else {})}
     return Trainer(**values).resume(experiment_of(run), run, more=more, force=force, console=console)

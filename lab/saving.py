@@ -17,6 +17,7 @@ MOST_OF_THE_TIME = 0.02  # that saving inside an epoch may take
 _KERAS = {  # what these callbacks of Keras's remember
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.ModelCheckpoint: ("best",),
 }
 
 
@@ -100,7 +101,9 @@ class Checkpoints(Callback):
         position = self.history.position
         inside = position.step < position.batches.steps(position.epoch)
         due = time.monotonic() - self._last >= self.every
-        if inside and (due or self.model.stop_training) and _is_finite(logs):
+        if not inside or not (due or self.model.stop_training) or not _is_finite(logs):
+            return
+        if had_ended(states_of(self.others)) is None:  # an epoch that was ended here could not be ended again
             self._save(None, INSIDE)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -154,8 +157,11 @@ class Resuming(Callback):
         self.history = history
         self.others = others
         self.anew = anew
+        self._function: Any = None
         done = sum(history.position.batches.steps(epoch) for epoch in range(checkpoint.epoch))
-        history.position.start(checkpoint.epoch, checkpoint.step - done)
+        step = checkpoint.step - done
+        fits = 0 <= step < history.position.batches.steps(checkpoint.epoch)  # not so where other data was forced
+        history.position.start(checkpoint.epoch, step if fits else 0)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         assert self.checkpoint is not None
@@ -169,10 +175,22 @@ class Resuming(Callback):
         if self.checkpoint is not None:  # Keras has cleared the metrics, and a state that is carried is zero
             if self.history.position.step:
                 self.checkpoint.restore(self.model)
+                self._function, self.model.train_function = self.model.train_function, self._step
             self.checkpoint = None
 
+    def _step(self, *arguments: Any) -> Any:
+        position = self.history.position
+        if position.step >= position.batches.steps(position.epoch):
+            raise StopIteration  # TensorFlow would draw random numbers before it finds that there is no batch
+        return self._function(*arguments)
 
-def had_ended(checkpoint: Checkpoint) -> bool:
-    """Says whether training had been told to end, other than by a signal, when a checkpoint was written."""
-    state = checkpoint.callbacks.get(Stopping.__name__, {})
-    return bool(state.get("stop")) and state.get("reason") != StopReason.SIGNAL
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self._function is not None:
+            self.model.train_function, self._function = self._function, None
+
+
+def had_ended(states: Mapping[str, Any]) -> StopReason | None:
+    """Returns why training had been told to end, other than by a signal, when callbacks had these states."""
+    state = states.get(Stopping.__name__, {})
+    reason = StopReason(state.get("reason") or StopReason.CALLBACK) if state.get("stop") else None
+    return None if reason is StopReason.SIGNAL else reason

@@ -93,9 +93,9 @@ def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[s
     epochs = values.pop("epochs", None)
     force = values.pop("force", "false") == "true"
     made, trainer = registry.configure(experiment, values)
-    had = run.settings | run.trainer
-    now = made.settings.json_values() | trainer.json_values()
-    other = [name for name in values if name in now and now[name] != had.get(name)]
+    had = run.settings | run.trainer | {"preset": run.record.get("preset")}
+    now = made.settings.json_values() | trainer.json_values() | {"preset": made.preset}
+    other = [name for name in values if now[name] != had.get(name)]
     if other:
         told = ", ".join(f"{name}={show(now[name])} (it has {show(had.get(name))})" for name in other)
         raise UsageError(f"resume={path}: expected the run's own settings, got {told}; only epochs may grow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,3 +157,25 @@ def test_data_list_shows_size_state_and_licence(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "mnist  MNIST, 55.0 MB, not cached; CC BY-SA 3.0" in done.stdout
     assert f"cache: {tmp_path}" in done.stdout
+
+
+def test_the_hash_of_the_weights_is_one_line_for_scripts(finished: Path) -> None:
+    done = lab("show", "autoencoder", "--weights-hash", LAB_RUNS=str(finished))
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"[0-9a-f]{64}\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "autoencoder", "resume=latest", "latent_dim=5"], 2, "got latent_dim=5 (it has 4); only epochs may"),
+        (["resume", "autoencoder", "--epochs", "1"], 2, "epochs=1: expected 2 or more, as the run has"),
+        (["resume", "autoencoder"], 1, "the run is completed; --epochs 4 would train it further"),
+    ],
+    ids=["another setting", "fewer epochs", "completed"],
+)
+def test_what_cannot_be_gone_on_with_is_one_clear_line(words: list[str], code: int, said: str, finished: Path) -> None:
+    done = lab(*words, LAB_RUNS=str(finished))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
