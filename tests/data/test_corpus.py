@@ -265,7 +265,7 @@ def test_markdown_becomes_plain_text_with_speakers_and_directions() -> None:
 
 def test_the_public_texts_are_among_the_data_sets_with_terms_and_checks() -> None:
     known = data_sets()
-    assert list(known) == ["mnist", "sonnets", "plays", "tiny_shakespeare"]
+    assert list(known)[:4] == ["mnist", "sonnets", "plays", "tiny_shakespeare"]
     for name in ("sonnets", "plays", "tiny_shakespeare"):
         found = known[name]
         assert found.name == name
