@@ -180,7 +180,9 @@ def main() -> None:
         raise SystemExit(1)
     found: dict[str, list[tuple[float, float]]] = {"lab": [], "torch": []}
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-m", "tests.bench_sentiment", "prepare", folder], capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "tests.bench_sentiment", "prepare", folder], capture_output=True, check=True
+        )
         for _ in range(ROUNDS):
             for engine, results in found.items():
                 results.append(measured(engine, folder))
