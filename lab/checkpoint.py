@@ -225,6 +225,15 @@ class CheckpointFolder:
         ranked = self._ranked(self.index)
         return ranked[0] if ranked else None
 
+    def load_best(self) -> Checkpoint | None:
+        """Returns the best checkpoint that is whole; a damaged one is said, and None is where there is none."""
+        for entry in self._ranked(self.index):
+            try:
+                return self.load(entry)
+            except RunError as error:
+                log.warning("%s; the next best is used", error)
+        return None
+
     def load(self, entry: Mapping[str, Any]) -> Checkpoint:
         """Reads the checkpoint of an entry of the index."""
         return Checkpoint.load(self.path / str(entry["file"]))

@@ -252,9 +252,9 @@ class Fit:
 
     def _keep(self, model: keras.Model) -> None:
         """Chooses the weights, saves them, and reads them back: the report can be made again to the last digit."""
-        best = self.checkpoints.best() if self.trainer.restore_best else None
+        best = self.checkpoints.load_best() if self.trainer.restore_best else None
         if best is not None:
-            self.checkpoints.load(best).restore(model, optimizer=bool(self.trainer.use_ema))
+            best.restore(model, optimizer=bool(self.trainer.use_ema))
             if self.trainer.use_ema:
                 inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
                 inner.finalize_variable_values(model.trainable_variables)

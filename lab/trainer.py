@@ -260,6 +260,8 @@ class _Session:
         from lab.environment import describe
 
         experiment = self.experiment
+        if self.again is not None and self.again.more:  # before the settings say so: it has not ended any more
+            (self.run.path / "training.json").unlink(missing_ok=True)
         self.run.write_settings(
             {
                 "experiment": experiment.name(),

@@ -448,3 +448,14 @@ def test_the_index_never_names_a_missing_file_wherever_a_save_is_killed(
     assert folder.index
     for entry in folder.index:
         assert folder.load(entry).step == entry["step"]
+
+
+def test_the_best_is_damaged_and_the_next_best_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = filled(tmp_path / "c", [3.0, 1.0, 2.0], keep_best=2)
+    (tmp_path / "c" / "step-00000002.npz").write_bytes(b"PK\x03\x04 and no more")
+    found = folder.load_best()
+    assert found is not None
+    assert found.step == 3
+    assert "the next best is used" in caplog.text
+    (tmp_path / "c" / "step-00000003.npz").unlink()
+    assert folder.load_best() is None

@@ -89,10 +89,7 @@ def test_a_run_killed_in_an_epoch_goes_on(
     same(go_on(path), whole, "metrics")
 
 
-@pytest.mark.parametrize(
-    ("hook", "times"),
-    [("on_test_batch_end", 3), ("on_epoch_begin", 2), ("on_train_end", 1)],
-)
+@pytest.mark.parametrize(("hook", "times"), [("on_test_batch_end", 3), ("on_epoch_begin", 2)])
 def test_a_run_killed_elsewhere_in_training_goes_on(hook: str, times: int, whole: Facts, path: Path) -> None:
     killed(path, None, Dies(hook, times), steps_per_execution=4)
     same(go_on(path), whole, "metrics")
@@ -290,4 +287,4 @@ def test_more_epochs_after_patience_begin_to_wait_anew(path: Path, monkeypatch: 
     assert had < 5
     with dying_after(monkeypatch, Fit, "_first_epoch"), pytest.raises(Killed):
         lab.resume(path, epochs=7, console=quiet())
-    assert len(go_on(path).history) > had
+    assert len(go_on(path).history) >= had + 2  # the first is the best so far, of those that count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import types
 from collections.abc import Callable
@@ -298,4 +297,3 @@ def test_the_run_of_another_experiment_and_fewer_epochs_are_refused(path: Path) 
         resume_by_knobs(Toy, str(path), {}, quiet())
     with pytest.raises(SettingsError, match="epochs=2: expected 3 or more"):
         resume_by_knobs(Noisy, str(path), {"epochs": "2"}, quiet())
-    assert math.isfinite(Run.load(path).history[-1]["loss"])
