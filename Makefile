@@ -16,7 +16,7 @@ $(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(su
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all sweep runs generate classify test check bench clean $(NAMES)
+.PHONY: help setup all sweep runs generate classify test check bench torture clean $(NAMES)
 
 help: ## what there is
 	@echo "make TARGET [setting=value ...]"; echo
@@ -67,6 +67,9 @@ $(RIVALS): # PyTorch, in an environment of its own
 	@$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy
 	@touch $@
+
+torture: $(STAMP) ## kill runs of every experiment at random instants, and see that nothing is lost: kills=25 seed=0
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 clean: ## remove the virtual environment and what tools left; runs and data stay
 	rm -rf $(VENV) .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
