@@ -28,6 +28,7 @@ LAYERS = (
     ("callbacks", "comparison", "writing", "binary_report"),
     ("progress", "experiment", "saving"),
     ("fitting", "reporting"),
+    ("session",),
     ("trainer",),
     ("registry", "companions", "testing"),
     ("sweep", "resuming"),
