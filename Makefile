@@ -60,6 +60,8 @@ check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
 
 bench: $(STAMP) ## how fast it is, against others: all, or only=batches, only=lstm, only=sentiment
+	@case "$(only)" in ""|batches|lstm|sentiment) ;; \
+	  *) echo "bench: expected only=batches, lstm or sentiment, got only=$(only)" >&2; exit 2 ;; esac
 	@test "$(only)" = batches || $(MAKE) --no-print-directory $(RIVALS)
 	@for part in $(or $(only),batches lstm sentiment); do $(BIN)/python -m tests.bench_$$part || exit; done
 

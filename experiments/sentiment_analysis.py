@@ -14,7 +14,6 @@ Goodfellow, 2017), takes 28 minutes and reaches 91.5 %.
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,8 +37,6 @@ from lab.data.words import CUTS, Reader, Words, number, shorten
 from lab.text_baselines import linear_models, together
 from lab.word_vectors import word_vectors
 
-log = logging.getLogger("lab")
-
 EXCERPT = 600  # characters of a review that the report shows
 MISTAKES = 3  # of each kind that it reads out
 SPREAD = 0.1  # root mean square of the first vectors' numbers
@@ -61,7 +58,6 @@ class Settings(lab.Settings):
     embedding_dim: int = lab.field(128, "Numbers in a word's vector.", ge=1, le=4096)
     units: int = lab.field(64, "Cells of the LSTM in each direction.", ge=1, le=4096)
     segment: int = lab.field(50, "Words that the LSTM reads at a stretch.", ge=1, le=1000)
-    members: int = lab.field(1, "Networks that learn each on its own and vote together.", ge=1, le=32)
     word_dropout: float = lab.field(0.4, "Share of words not shown in training.", ge=0, lt=1)
     embedding_dropout: float = lab.field(0.2, "Share of the vectors' numbers left out in training.", ge=0, lt=1)
     dropout: float = lab.field(0.5, "Share of what was pooled left out in training.", ge=0, lt=1)
@@ -116,28 +112,14 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         inputs = reader.encode(tokens, table)
         ends = np.cumsum([len(part) for part in parts]).tolist()
         train, validation, test = (
-            lab.Split(name, inputs[end - len(part) : end], self._targets(part.labels), labels=part.labels)
+            lab.Split(name, inputs[end - len(part) : end], part.labels[:, None].astype(np.float32), labels=part.labels)
             for name, part, end in zip(SPLITS, parts, ends, strict=True)
         )
         return lab.Data(train, validation, test, reviews.provenance)
 
-    def _targets(self, labels: Array) -> Array:
-        """The labels for each member, (texts, members)."""
-        return np.repeat(labels[:, None].astype(np.float32), self.settings.members, axis=1)
-
     def build(self, data: lab.Data) -> keras.Model:
-        words = keras.Input((None,), dtype="int32", name="words")
-        logits = [self._member(words, data) for _ in range(self.settings.members)]
-        logit = logits[0] if len(logits) == 1 else keras.layers.Concatenate(dtype="float32")(logits)
-        model = keras.Model(words, logit, name=self.name())
-        loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        accuracy = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
-        model.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, beta_2=0.95), loss, metrics=[accuracy])
-        return model
-
-    def _member(self, words: keras.KerasTensor, data: lab.Data) -> keras.KerasTensor:
-        """One network's logit, (batch, 1), for the numbers of words, (batch, steps)."""
         known = self.settings
+        words = keras.Input((None,), dtype="int32", name="words")
         embedding = layers.WordEmbedding(
             self.words.words,
             known.embedding_dim,
@@ -155,7 +137,12 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         both_ways = keras.layers.Bidirectional(layers.LSTM(known.units, return_sequences=True))
         x = layers.Segments(both_ways, known.segment)(x)
         x = keras.layers.Dropout(known.dropout)(layers.MaxAndMean()([x, words]))
-        return layers.Logit(self.reviews.classes)(x)
+        logit = layers.Logit(self.reviews.classes, name="logit")(x)
+        model = keras.Model(words, logit, name=self.name())
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        accuracy = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
+        model.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, beta_2=0.95), loss, metrics=[accuracy])
+        return model
 
     def fit(self, model: keras.Model, train: Batches, validation: Batches, **options: Any) -> None:
         step = None

@@ -78,9 +78,8 @@ class Position(Callback):
         self.batches.seek(epoch, self.step)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.step = min(
-            self.first_step + batch + 1, self.batches.steps(self.epoch)
-        )  # an execution of many steps may overshoot
+        done = self.first_step + batch + 1  # an execution of many steps may overshoot
+        self.step = min(done, self.batches.steps(self.epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self.step >= self.batches.steps(epoch):

@@ -35,6 +35,10 @@ _META = "meta"
 FORMAT = 2
 
 
+class FormatError(RunError):
+    """A checkpoint that another version of the lab wrote: whole, but not for this one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """The state after a number of steps.
@@ -118,7 +122,8 @@ class Checkpoint:
         """Reads a checkpoint, whose every part has the sha256 that was written down with it.
 
         Raises:
-            RunError: it is missing, damaged, or of another format.
+            FormatError: another version wrote it.
+            RunError: it is missing or damaged.
         """
         try:
             content = path.read_bytes()
@@ -126,7 +131,7 @@ class Checkpoint:
                 values = {name: archive[name] for name in archive.files}
             meta = json.loads(values.pop(_META).tobytes())
             if meta["format"] != FORMAT:
-                raise RunError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
+                raise FormatError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
             parts = meta["parts"]
             if parts.keys() != values.keys():
                 raise ValueError("parts are missing")
@@ -190,7 +195,8 @@ class CheckpointFolder:
     def index(self) -> list[dict[str, Any]]:
         """One entry a kept checkpoint, oldest first: file, kind, epoch, step, value."""
         path = self.path / "index.json"
-        return list(read_json(path)) if path.is_file() else []
+        found = read_json(path) if path.is_file() else []
+        return [{"kind": EPOCH, **entry} for entry in found]  # earlier versions knew no other kind
 
     def add(self, checkpoint: Checkpoint, value: float | None, kind: str = EPOCH) -> None:
         """Saves a checkpoint with its metric's value, then deletes what need not be kept."""
@@ -239,23 +245,29 @@ class CheckpointFolder:
         return Checkpoint.load(self.path / str(entry["file"]))
 
     def newest(self) -> Checkpoint | None:
-        """Returns the newest checkpoint that can be gone on from and is whole, and forgets what came after it.
+        """Returns the newest checkpoint that can be gone on from and is whole; None where there is none.
 
-        A damaged one is said, and the one before is taken; None where there is none.
+        A damaged one is said, and the one before is taken.
+
+        Raises:
+            FormatError: another version wrote it.
         """
-        entries = self.index
-        able = [entry for entry in entries if entry["kind"] != CUT]
+        able = [entry for entry in self.index if entry["kind"] != CUT]
         for entry in sorted(able, key=lambda entry: (entry["step"], entry["kind"] == EPOCH), reverse=True):
             try:
-                found = self.load(entry)
+                return self.load(entry)
+            except FormatError:
+                raise
             except RunError as error:
                 log.warning("%s; the checkpoint before it is used", error)
-                continue
-            self._write([one for one in able if one["step"] <= found.step], entries)
-            return found
-        if entries:
-            self._write([], entries)
         return None
+
+    def forget_after(self, checkpoint: Checkpoint | None) -> None:
+        """Deletes what came after a checkpoint, or all, and the checkpoints of epochs that were cut."""
+        step, entries = checkpoint.step if checkpoint is not None else -1, self.index
+        kept = [entry for entry in entries if entry["kind"] != CUT and entry["step"] <= step]
+        if kept != entries:
+            self._write(kept, entries)
 
     def clean(self) -> None:
         """Deletes what a process that died has left half-written, or written and not yet named."""

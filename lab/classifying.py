@@ -24,7 +24,7 @@ ROWS = 256  # texts in one call of the model
 
 
 class TextClassifier:
-    """Two classes of texts, by a model that begins with a `WordEmbedding` and ends with a `Logit`, or with several.
+    """Two classes of texts, by a model that begins with a `WordEmbedding` and ends with a `Logit`.
 
     Args:
         model: the trained model.
@@ -53,7 +53,7 @@ class TextClassifier:
         for place in np.unique(bucket):
             members = np.flatnonzero(bucket == place)
             said = self.model.predict(texts[members], batch_size=ROWS, verbose=0)
-            found[members] = np.asarray(said, np.float64).mean(axis=1)  # of those that vote
+            found[members] = np.asarray(said, np.float64).reshape(-1)
         return found
 
     def probabilities(self, texts: Sequence[str]) -> Array:

@@ -15,14 +15,12 @@ from lab.callbacks import Annealing, Averages, CarriedState, History, Position, 
 from lab.checkpoint import Checkpoint, CheckpointFolder
 from lab.data import Batches, Data
 from lab.data.streams import batched
-from lab.environment import versions
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
 from lab.optimization import cosine, peak_of
 from lab.progress import ProgressBars
 from lab.run import Run
 from lab.saving import Checkpoints, Resuming, had_ended
-from lab.settings import show
 from lab.status import StopReason
 
 if TYPE_CHECKING:
@@ -87,52 +85,6 @@ def checkpoints_of(run: Run, trainer: Trainer) -> CheckpointFolder:
         keep_best=trainer.keep_best,
         mode=trainer.monitor_mode,
     )
-
-
-_FREE = (  # knobs that change when training ends and what is kept, not what it does
-    *("epochs", "max_time", "max_steps", "patience", "monitor", "monitor_mode", "restore_best"),
-    *("keep_best", "keep_last", "checkpoint_every", "tensorboard", "run_dir"),
-)
-
-
-def origin_of(experiment: Experiment[Any], trainer: Trainer, data: Data) -> dict[str, str]:
-    """Returns what a training comes from: settings, data and versions, each as text by its name."""
-    origin = {"experiment": f"{type(experiment).__module__}:{type(experiment).__qualname__}"}
-    origin |= {name: show(value) for name, value in experiment.settings.json_values().items()}
-    origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in _FREE}
-    installed = versions()
-    backend = keras.backend.backend()
-    origin |= {name: installed[name] for name in ("keras", backend, "numpy") if name in installed}
-    return origin | {"backend": backend, "data": data.fingerprint()}
-
-
-def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, force: bool) -> Checkpoint | None:
-    """Returns the checkpoint to go on from; None where there is none, and training begins anew.
-
-    Raises:
-        RunError: it comes from something else, unless that is forced; every difference is named.
-    """
-    folder.clean()
-    found = folder.newest()
-    if found is None:
-        log.info("there is no checkpoint yet: training begins anew")
-        return None
-    names = [*origin, *(name for name in found.origin if name not in origin)]
-    different = [
-        f"{name}: {found.origin.get(name, 'none')[:40]} then, {origin.get(name, 'none')[:40]} now"
-        for name in names
-        if found.origin.get(name) != origin.get(name)
-    ]
-    if different and not force:
-        raise RunError(
-            f"{folder.path}: the checkpoint comes from another training:\n  "
-            + "\n  ".join(different)
-            + "\n  --force goes on all the same, and ignores this"
-        )
-    if different:
-        log.warning("going on in spite of differences: %s", "; ".join(different))
-    log.info("going on from step %d", found.step)
-    return found
 
 
 class Fit:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from lab.callbacks import Callback, History, Stopping
 from lab.checkpoint import CUT, EPOCH, INSIDE, Checkpoint, CheckpointFolder
+from lab.data import Data
+from lab.environment import versions
+from lab.errors import RunError
+from lab.experiment import Experiment
+from lab.settings import show
 from lab.status import StopReason
+
+if TYPE_CHECKING:
+    from lab.trainer import Trainer
+
+log = logging.getLogger("lab")
 
 MOST_OF_THE_TIME = 0.02  # that saving inside an epoch may take
 _KERAS = {  # what these callbacks of Keras's remember
@@ -194,3 +205,49 @@ def had_ended(states: Mapping[str, Any]) -> StopReason | None:
     state = states.get(Stopping.__name__, {})
     reason = StopReason(state.get("reason") or StopReason.CALLBACK) if state.get("stop") else None
     return None if reason is StopReason.SIGNAL else reason
+
+
+_FREE = (  # knobs that change when training ends and what is kept, not what it does
+    *("epochs", "max_time", "max_steps", "patience", "monitor", "monitor_mode", "restore_best"),
+    *("keep_best", "keep_last", "checkpoint_every", "tensorboard", "run_dir"),
+)
+
+
+def origin_of(experiment: Experiment[Any], trainer: Trainer, data: Data) -> dict[str, str]:
+    """Returns what a training comes from: settings, data and versions, each as text by its name."""
+    origin = {"experiment": f"{type(experiment).__module__}:{type(experiment).__qualname__}"}
+    origin |= {name: show(value) for name, value in experiment.settings.json_values().items()}
+    origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in _FREE}
+    installed = versions()
+    backend = keras.backend.backend()
+    origin |= {name: installed[name] for name in ("keras", backend, "numpy") if name in installed}
+    return origin | {"backend": backend, "data": data.fingerprint()}
+
+
+def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, force: bool) -> Checkpoint | None:
+    """Returns the checkpoint to go on from; None where there is none, and training begins anew.
+
+    Raises:
+        RunError: it comes from something else, unless that is forced; every difference is named, and
+            nothing is changed.
+    """
+    found = folder.newest()
+    different = [] if found is None else _differences(found.origin, origin)
+    if different and not force:
+        raise RunError(
+            f"{folder.path}: the checkpoint comes from another training:\n  "
+            + "\n  ".join(different)
+            + "\n  --force goes on all the same, and ignores this"
+        )
+    if different:
+        log.warning("going on in spite of differences: %s", "; ".join(different))
+    folder.clean()  # not before: what is refused is left as it is
+    folder.forget_after(found)
+    log.info("there is no checkpoint: training begins anew" if found is None else f"going on from step {found.step}")
+    return found
+
+
+def _differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    names = [*now, *(name for name in then if name not in now)]
+    changed = [name for name in names if then.get(name) != now.get(name)]
+    return [f"{name}: {then.get(name, 'none')[:40]} then, {now.get(name, 'none')[:40]} now" for name in changed]

@@ -53,17 +53,22 @@ class Session:
         self.console = Console()
         self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
         self.stage = "start"
+        self.before = run.status_record() if again is not None else None  # until it is sure that the run goes on
 
     def run_stages(self, *, report: bool) -> Report | None:
         """Runs the stages; whatever happens, the status says it and the lock is let go."""
         try:
-            self._write_records()
+            if self.again is None:
+                self._write_records()
+                self.run.set_status(Status.RUNNING, self.stage)
             log.info("%s: %s", self.experiment.name(), self.run.path)
             self.callbacks = [*self.experiment.callbacks(), *self.callbacks]
             with self._stage("prepare"):
                 data = self._prepare()
             if self._is_trained():
                 log.info("training had ended (%s); the report is still to come", self.run.stopped)
+                self._write_records()
+                self.before = None
             else:
                 with self._stage("build"):
                     model = self._build(data)
@@ -106,9 +111,12 @@ class Session:
             self._tell("on_failure", error, self.run)
         except Exception as second:
             error.add_note(f"a callback's on_failure raised as well: {second!r}")
-        status = Status.INTERRUPTED if interrupted else Status.FAILED
+        status, stage = Status.INTERRUPTED if interrupted else Status.FAILED, self.stage
+        if self.before is not None:  # nothing was gone on with: the run stands where it stood
+            status, stage, said = (self.before.get(name, "") for name in ("status", "stage", "reason"))
+            status = Status.INTERRUPTED if status == Status.RUNNING else status
         try:
-            self.run.set_status(status, self.stage, said)
+            self.run.set_status(status, stage, said)
         except OSError as second:  # a full disk: the lock tells that nobody works on the run any more
             error.add_note(f"the status could not be written: {second}")
 
@@ -122,8 +130,6 @@ class Session:
         from lab.environment import describe
 
         experiment = self.experiment
-        if self.again is not None and self.again.more:  # before the settings say so: it has not ended any more
-            (self.run.path / "training.json").unlink(missing_ok=True)
         self.run.write_settings(
             {
                 "experiment": experiment.name(),
@@ -139,7 +145,6 @@ class Session:
                 first = dict(read_json(path))
                 environment = first | {"resumed": [*first.get("resumed", []), environment]}
         write_json(path, environment)
-        self.run.set_status(Status.RUNNING, "start")
         if self.again is None and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
             self.run.point_latest()  # a run of one batch is nobody's latest model
 
@@ -173,12 +178,15 @@ class Session:
         return model
 
     def _fit(self, model: keras.Model, data: Data) -> None:
-        from lab.fitting import Fit, checkpoints_of, last_checkpoint, origin_of
+        from lab.fitting import Fit, checkpoints_of
+        from lab.saving import last_checkpoint, origin_of
 
         origin, resume = origin_of(self.experiment, self.trainer, data), None
         if self.again is not None:
             resume = last_checkpoint(checkpoints_of(self.run, self.trainer), origin, force=self.again.force)
             (self.run.path / "training.json").unlink(missing_ok=True)  # it has not ended any more
+            self._write_records()
+            self.before = None
         more = self.again is not None and self.again.more
         fit = Fit(self.trainer, self.run, self.console, data, self.callbacks, origin=origin, resume=resume, more=more)
         self.callbacks = fit.callbacks  # so that a failure reaches them all

@@ -26,7 +26,8 @@ LAYERS = (
         *("checkpoint", "optimization", "report", "checks"),
     ),
     ("callbacks", "comparison", "writing", "binary_report"),
-    ("progress", "experiment", "saving"),
+    ("progress", "experiment"),
+    ("saving",),
     ("fitting", "reporting"),
     ("session",),
     ("trainer",),
@@ -37,7 +38,7 @@ LAYERS = (
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 SOURCES = sorted((ROOT / "lab").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
-MAY_KNOW_TENSORFLOW = ("lab/data/feed.py", "lab/layers/")
+MAY_KNOW_TENSORFLOW = ("lab/data/feed.py", "lab/data/held.py", "lab/layers/")
 
 
 def imports(path: Path, *, typing_too: bool = False) -> set[str]:

@@ -177,15 +177,19 @@ def test_the_newest_that_is_whole_is_gone_on_from(how: str, tmp_path: Path, capl
     found = folder.newest()
     assert found is not None
     assert found.step == 25
+    assert [entry["kind"] for entry in folder.index] == [INSIDE, EPOCH, INSIDE, CUT], "looking changes nothing"
+    folder.forget_after(found)
     assert [entry["kind"] for entry in folder.index] == [INSIDE, EPOCH, INSIDE]  # the cut one cannot be gone on from
     for step, kind, left in ((25, "inside", 20), (20, "step", 15)):
         damage(folder.path / f"{kind}-{step:08d}.npz", how)
         found = folder.newest()
         assert found is not None
+        folder.forget_after(found)
         assert found.step == left == steps_of(folder)[-1]
         assert "the checkpoint before it is used" in caplog.text
     damage(folder.path / "inside-00000015.npz", how)
     assert folder.newest() is None
+    folder.forget_after(None)
     assert folder.index == []
 
 
@@ -255,18 +259,33 @@ def test_another_origin_is_refused_with_every_difference(
     record["settings"]["rate"] = 0.2
     record["trainer"]["batch_size"] = 64  # the step that it was killed in is not there any more
     (path / "settings.json").write_text(json.dumps(record))
-    monkeypatch.setattr("lab.fitting.versions", lambda: {"keras": "2.0", "tensorflow": "1.0"})
+    monkeypatch.setattr("lab.saving.versions", lambda: {"keras": "2.0", "tensorflow": "1.0"})
     monkeypatch.setattr(lab.Data, "fingerprint", lambda self: "other")
+    stood = Run.load(path).status_record()["reason"]
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "status.json"}
     with pytest.raises(RunError, match="comes from another training") as caught:
-        lab.resume(path, console=quiet())
+        lab.resume(path, epochs=7, console=quiet())
+    after = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "status.json"}
+    assert before == after, "what is refused is left as it was"
     said = str(caught.value)
     for part in ("rate: 0.1 then, 0.2 now", "batch_size: 8 then, 64 now", "keras: 3.", "data: ", "numpy: "):
         assert part in said
     assert "epochs" not in said
     assert said.endswith("--force goes on all the same, and ignores this")
-    assert Run.load(path).status is lab.Status.FAILED
+    assert Run.load(path).status_record()["reason"] == stood
     assert go_on(path, force=True).status is lab.Status.COMPLETED
     assert "going on in spite of differences: rate: 0.1 then, 0.2 now" in caplog.text
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = path / "checkpoints" / "index.json"
+    old = [{name: value for name, value in entry.items() if name != "kind"} for entry in json.loads(index.read_text())]
+    index.write_text(json.dumps(old))  # as an earlier version wrote it
+    monkeypatch.setattr("lab.checkpoint.FORMAT", 99)
+    with pytest.raises(RunError, match="expected checkpoint format 99, got 2"):
+        lab.resume(path, console=quiet())
+    assert json.loads(index.read_text()) == old
+    assert all((index.parent / entry["file"]).is_file() for entry in old)
 
 
 def test_a_run_that_another_process_works_on_is_left_alone(path: Path) -> None:

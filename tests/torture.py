@@ -11,16 +11,18 @@ import csv
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lab  # first: it silences what TensorFlow says when it starts
+from lab.discovery import names
 from lab.run import Run
 
 TIMES = ("seconds", "training_seconds")  # what no two runs have in common
@@ -132,21 +134,35 @@ def torture(name: str, knobs: Mapping[str, Any], kills: int, seed: int, folder: 
     return tally
 
 
+def arguments(words: Sequence[str]) -> tuple[int, int, list[str]]:
+    """Returns how many kills, which seed and which experiments the words ask for; exits with 2 where they do not."""
+    known = sorted(names())
+    told = dict(word.partition("=")[::2] for word in words)
+    only = told.get("only", ",".join(known)).split(",")
+    numbers = told.get("kills", "25"), told.get("seed", "0")
+    if told.keys() - {"kills", "seed", "only"} or not all(map(str.isdecimal, numbers)) or set(only) - set(known):
+        said = f"torture: expected kills=25 seed=0 only={','.join(known)}, got {' '.join(words)}"
+        print(said, file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    return int(numbers[0]), int(numbers[1]), only
+
+
 def main() -> None:
     """Runs every case and prints the table; the exit code is 1 where anything was lost."""
-    told = dict(word.split("=", 1) for word in sys.argv[1:])
-    kills, seed = int(told.get("kills", 25)), int(told.get("seed", 0))
+    kills, seed, only = arguments(sys.argv[1:])
     folder = Path(tempfile.mkdtemp(prefix="lab-torture-"))
     os.environ["LAB_RUNS"] = str(folder / "runs")
     lost = 0
     known = settings(folder)
-    for name in told.get("only", ",".join(known)).split(","):
+    for name in only:
         (folder / name).mkdir()
         tally = torture(name, known[name], kills, seed, folder / name)
         lost += tally.cases - tally.survived
         stages = ", ".join(f"{stage} {count}" for stage, count in sorted(tally.stages.items()))
         said = f"cases {tally.cases}, kills {tally.kills} ({stages}), survived {tally.survived}"
         print(f"{name:<22} {said}, lost {tally.cases - tally.survived}", flush=True)  # noqa: T201
+    if not lost:
+        shutil.rmtree(folder)
     raise SystemExit(1 if lost else 0)
 
 

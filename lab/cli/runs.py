@@ -91,7 +91,6 @@ def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[s
     if run.experiment != experiment.name():
         raise UsageError(f"resume={path}: expected a run of {experiment.name()}, it is of {run.experiment}")
     epochs = values.pop("epochs", None)
-    force = values.pop("force", "false") == "true"
     made, trainer = registry.configure(experiment, values)
     had = run.settings | run.trainer | {"preset": run.record.get("preset")}
     now = made.settings.json_values() | trainer.json_values() | {"preset": made.preset}
@@ -100,7 +99,7 @@ def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[s
         told = ", ".join(f"{name}={show(now[name])} (it has {show(had.get(name))})" for name in other)
         raise UsageError(f"resume={path}: expected the run's own settings, got {told}; only epochs may grow")
     more: dict[str, Any] = {} if epochs is None else {"epochs": Trainer(epochs=epochs).epochs}  # type: ignore[arg-type]
-    resume(run.path, **more, force=force, console=console)
+    resume(run.path, **more, console=console)
 
 
 def report_again(name: str, console: Console) -> None:
@@ -109,7 +108,6 @@ def report_again(name: str, console: Console) -> None:
     from lab.data.streams import tokens_of
     from lab.logs import log_to
     from lab.reporting import make_report, show_made
-    from lab.trainer import Trainer
 
     run = Run.load(name)
     run.lock()

@@ -4,7 +4,7 @@ Keras's `fit` takes a data adapter as it is, on every backend. On TensorFlow the
 general the batches are gathered in C++ by `tf.data`. Where the model's own `train_step` is Keras's
 and XLA compiles it, `fused` goes further: the arrays stay inside one compiled program, which takes
 the indices of many batches, and gathers and trains in a loop. Both see the same batches in the same
-order; this is the one file outside `lab/layers/` that knows TensorFlow.
+order; this and `held.py` are the files outside `lab/layers/` that know TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 
 from lab.data.arrays import leaves, map_arrays
 from lab.data.batches import Batches
-from lab.data.ragged import Buckets, Ragged
-from lab.data.streams import Streams, Windows
+from lab.data.held import gather, hold
+from lab.data.ragged import Buckets
+from lab.data.streams import Streams
 
 if TYPE_CHECKING:
     import keras
@@ -74,77 +75,6 @@ def _options(tf: Any) -> Any:
     return options
 
 
-def _hold(batches: Batches) -> tuple[Any, ...]:
-    """The split's parts as tensors; an array that stands in two places is held once."""
-    import tensorflow as tf
-
-    held: dict[int, Any] = {}
-
-    def hold(array: Any) -> Any:
-        if id(array) not in held:
-            kind = {Windows: _Held, Ragged: _HeldRagged}.get(type(array), tf.constant)
-            held[id(array)] = kind(array)
-        return held[id(array)]
-
-    return tuple(map_arrays(hold, part) for part in batches.split.parts())
-
-
-class _Held:
-    """Windows whose tokens are a tensor."""
-
-    def __init__(self, windows: Windows) -> None:
-        import tensorflow as tf
-
-        self.tokens = tf.constant(windows.tokens)
-        self.windows = windows
-
-    def at(self, starts: Any, _: int | None) -> Any:
-        """The windows that begin there; (starts, length)."""
-        import tensorflow as tf
-
-        last = len(self.windows) - 1
-        places = tf.expand_dims(starts, 1) + tf.range(self.windows.length)
-        found = tf.gather(self.tokens, tf.minimum(places, last))
-        return tf.where(places <= last, found, tf.constant(self.windows.fill, found.dtype))
-
-
-class _HeldRagged:
-    """Sequences of different lengths whose tokens are a tensor."""
-
-    def __init__(self, ragged: Ragged) -> None:
-        import tensorflow as tf
-
-        self.tokens = tf.constant(ragged.tokens if len(ragged.tokens) else np.zeros(1, ragged.dtype))
-        self.starts = tf.constant(ragged.starts.astype(np.int32))
-        self.lengths = tf.constant(ragged.lengths.astype(np.int32))
-        self.widths = tf.constant(ragged.widths, tf.int32)
-
-    def at(self, which: Any, width: int | None) -> Any:
-        """These sequences, padded to a width, or to the one of theirs that holds the longest; (which, width)."""
-        import tensorflow as tf
-
-        lengths = tf.gather(self.lengths, which)[:, None]
-        steps = width if width is not None else self.widths[tf.searchsorted(self.widths, [tf.reduce_max(lengths)])[0]]
-        inside = tf.range(steps) < lengths
-        places = tf.where(inside, tf.gather(self.starts, which)[:, None] + tf.range(steps), 0)
-        return tf.where(inside, tf.gather(self.tokens, places), tf.constant(0, self.tokens.dtype))
-
-
-def _gather(parts: tuple[Any, ...], indices: Any, width: int | None = None) -> tuple[Any, ...]:
-    """One batch; a tensor that stands in two places, as an autoencoder's, is gathered once."""
-    import tensorflow as tf
-
-    taken: dict[int, Any] = {}
-
-    def take(tensor: Any) -> Any:
-        if id(tensor) not in taken:
-            held = isinstance(tensor, (_Held, _HeldRagged))
-            taken[id(tensor)] = tensor.at(indices, width) if held else tf.gather(tensor, indices)
-        return taken[id(tensor)]
-
-    return tuple(map_arrays(take, part) for part in parts)
-
-
 def _indices(batches: Batches, size: int) -> Any:
     """A dataset of an epoch's indices, `size` at a time; the epoch is looked up when it is iterated over."""
     import tensorflow as tf
@@ -162,8 +92,8 @@ def _indices(batches: Batches, size: int) -> Any:
 def _gathered(batches: Batches) -> Any:
     import tensorflow as tf
 
-    parts = _hold(batches)
-    dataset = _indices(batches, batches.batch_size).map(lambda chosen: _gather(parts, chosen), num_parallel_calls=1)
+    parts = hold(batches)
+    dataset = _indices(batches, batches.batch_size).map(lambda chosen: gather(parts, chosen), num_parallel_calls=1)
     return dataset.prefetch(_PREFETCH).with_options(_options(tf))
 
 
@@ -278,19 +208,19 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
     """
     import tensorflow as tf
 
-    parts, size = _hold(batches), batches.batch_size
+    parts, size = hold(batches), batches.batch_size
     loops = not isinstance(batches, Buckets) and not _has_convolutions(model)
 
     def whole_batches(block: Any, count: Any) -> Any:
         def body(place: Any) -> tuple[Any]:
-            step(_gather(parts, block[place]))
+            step(gather(parts, block[place]))
             return (place + 1,)
 
         tf.while_loop(lambda place: place < count, body, [tf.constant(0)])
         return model.get_metrics_result()
 
     def last_batch(chosen: Any, width: int | None = None) -> Any:
-        step(_gather(parts, chosen, width))
+        step(gather(parts, chosen, width))
         return model.get_metrics_result()
 
     loop = tf.function(whole_batches, jit_compile=True)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lab.data import Batches, Split
-from lab.data.feed import _gather, _has_convolutions, _hold, fused
+from lab.data.feed import _has_convolutions, fused
+from lab.data.held import gather, hold
 from lab.data.ragged import Buckets, Ragged
 from lab.layers import Noise
 
@@ -212,11 +213,11 @@ def test_tensorflow_is_fed_the_buckets_that_numpy_has(position: tuple[int, int],
 
 def test_a_batch_of_a_program_has_the_width_that_numpy_gives_it() -> None:
     batches = Buckets(ragged(), 8, seed=4)
-    parts = _hold(batches)
+    parts = hold(batches)
     for step in range(6):
         chosen = batches.indices(2, step)
         width = batches.split.x.width(chosen)
-        for found in (_gather(parts, chosen, width)[0], _gather(parts, chosen)[0]):
+        for found in (gather(parts, chosen, width)[0], gather(parts, chosen)[0]):
             assert np.array_equal(np.asarray(found), batches.split.x[chosen])
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lab.callbacks import CarriedState
 from lab.data import Array, Batches, Data, Split
-from lab.data.feed import _gather, _hold, fused
+from lab.data.feed import fused
+from lab.data.held import gather, hold
 from lab.data.streams import Streams, Windows, batched
 from lab.errors import DataError, UsageError
 from lab.layers import LSTM
@@ -431,8 +432,8 @@ def test_the_fused_loop_is_given_the_starts_and_gathers_what_numpy_has() -> None
 
     batches = Streams(symbols(50, 4), 3, seed=11, shuffle=False)
     batches.block = 2
-    parts = _hold(batches)
-    gather = tf.function(lambda chosen: _gather(parts, chosen), jit_compile=True)
+    parts = hold(batches)
+    compiled = tf.function(lambda chosen: gather(parts, chosen), jit_compile=True)
     batches.seek(0, 1)
     blocks = [block.numpy() for block in batches.feed().get_tf_dataset()]
     steps = batches.steps_per_epoch - 1
@@ -440,15 +441,15 @@ def test_the_fused_loop_is_given_the_starts_and_gathers_what_numpy_has() -> None
     chosen = np.concatenate(blocks).reshape(-1, 3)
     expected = list(batches.epoch(0, 1))
     assert (expected[-1][1] == FILL).any()
-    assert_same([_gather(parts, tf.constant(starts)) for starts in chosen], expected)
-    assert_same([gather(tf.constant(starts)) for starts in chosen], expected)
+    assert_same([gather(parts, tf.constant(starts)) for starts in chosen], expected)
+    assert_same([compiled(tf.constant(starts)) for starts in chosen], expected)
 
 
 def test_windows_that_stand_in_two_places_are_held_and_gathered_once() -> None:
     windows = Windows(np.arange(9), 2)
-    one, two = _hold(Streams(Split("train", windows, windows), 2))
+    one, two = hold(Streams(Split("train", windows, windows), 2))
     assert one is two
-    first, second = _gather((one, two), np.array([0, 4], np.int32))
+    first, second = gather((one, two), np.array([0, 4], np.int32))
     assert first is second
 
 
