@@ -92,9 +92,10 @@ class Run:
             RunError: there is no run there.
         """
         folder = Path(path).expanduser()
-        by_name = runs_folder() / str(path) / LATEST
-        if not (folder / "settings.json").is_file() and (by_name / "settings.json").is_file():
-            folder = by_name
+        home = runs_folder() / str(path)
+        for place in (home / LATEST, *reversed(_folders(home))):  # the newest, where none got as far as to be latest
+            if not (folder / "settings.json").is_file() and (place / "settings.json").is_file():
+                folder = place
         if not (folder / "settings.json").is_file():
             known = [experiment.name for experiment in _folders(runs_folder())]
             hint = nearest(str(path), known) or (f"; there are runs of {', '.join(known)}" if known else "")

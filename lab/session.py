@@ -65,6 +65,8 @@ class Session:
             self.callbacks = [*self.experiment.callbacks(), *self.callbacks]
             with self._stage("prepare"):
                 data = self._prepare()
+            if self.again is None and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
+                self.run.point_latest()  # not a run of one batch, and none whose data could not be had
             if self._is_trained():
                 log.info("training had ended (%s); the report is still to come", self.run.stopped)
                 self._write_records()
@@ -145,8 +147,6 @@ class Session:
                 first = dict(read_json(path))
                 environment = first | {"resumed": [*first.get("resumed", []), environment]}
         write_json(path, environment)
-        if self.again is None and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
-            self.run.point_latest()  # a run of one batch is nobody's latest model
 
     def _prepare(self) -> Data:
         from lab.checks import check_data

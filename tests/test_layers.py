@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,13 @@ def test_no_file_of_the_repository_is_over_a_megabyte() -> None:
     paths = [ROOT / path for path in committed()]
     assert len(paths) > 50
     assert not [path for path in paths if path.is_file() and path.stat().st_size > 1_000_000]
+
+
+def test_every_package_is_installed_with_the_project() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    there = [
+        str(init.parent.relative_to(ROOT)).replace("/", ".")
+        for top in ("lab", "experiments")
+        for init in (ROOT / top).rglob("__init__.py")
+    ]
+    assert sorted(told) == sorted(there)
