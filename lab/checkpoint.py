@@ -14,7 +14,7 @@ import logging
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class Checkpoint:
         """Writes the checkpoint, whole or not at all.
 
         Raises:
-            OSError: the disk is full or the folder cannot be written.
+            WriteError: the disk is full or the folder cannot be written.
         """
         meta: dict[str, Any] = {"format": FORMAT, "epoch": self.epoch, "step": self.step}
         meta |= {"callbacks": self.callbacks, "history": self.history, "origin": self.origin}
@@ -270,12 +270,8 @@ class CheckpointFolder:
             self._write(kept, entries)
 
     def clean(self) -> None:
-        """Deletes what a process that died has left half-written, or written and not yet named."""
+        """Deletes what a process that died has written and not yet named."""
         names = {entry["file"] for entry in self.index}
-        for file in self._files():
+        for file in self.path.glob("*.npz"):
             if file.name not in names:
                 file.unlink(missing_ok=True)
-
-    def _files(self) -> Iterator[Path]:
-        yield from self.path.glob("*.npz")
-        yield from self.path.glob(".*.part")

@@ -10,6 +10,7 @@ import numpy as np
 from lab.data import Batches, Data
 from lab.data.arrays import leaves
 from lab.errors import DataError, LabError, ModelError, RunError
+from lab.failure import is_out_of_memory
 from lab.files import free_bytes, human_bytes
 from lab.run import Run
 
@@ -70,6 +71,8 @@ def check_fit(model: keras.Model, batches: Batches) -> None:
     except LabError:
         raise
     except Exception as error:  # Keras, a backend and a user's own layer each raise their own kinds
+        if is_out_of_memory(error):
+            raise
         targets = "" if y is None else ", targets " + ", ".join(f"{a.dtype} {a.shape}" for a in leaves(y))
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the model does not take a batch of the data (inputs {given}{targets}): {reason}") from error

@@ -51,6 +51,14 @@ class RunError(LabError):
     """A run directory is missing, unreadable or in use."""
 
 
+class OutOfMemoryError(LabError):
+    """There was not enough memory."""
+
+
+class WriteError(LabError, OSError):
+    """A file cannot be written: no room, no leave, a disk that fails; the file is as it was before."""
+
+
 class StopRequested(KeyboardInterrupt):
     """The user asked to stop and the run has been left in order."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from lab.errors import LabError
+from lab.errors import LabError, WriteError
 
 
 @contextlib.contextmanager
@@ -23,35 +23,51 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     file or the new one.
 
     Raises:
-        OSError: as `open`, `write` and `rename` do; the half-written file is removed.
+        WriteError: it cannot be opened, written or renamed; the half-written file is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    with atomic_path(path) as part, part.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Gives the block a path of the same suffix beside `path`, for what opens its file itself; else as `atomic`."""
+    part: Path | None = None
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".part{path.suffix}")
+        part = Path(name)
+        os.close(handle)
+        yield part
+        _sync(part)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes 0600, which hides a shared run from colleagues
-        os.replace(name, path)
-        _sync_folder(path.parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        part.chmod(0o666 & ~umask)  # mkstemp makes 0600, which hides a shared run from colleagues
+        os.replace(part, path)
+        if os.name != "nt":
+            _sync(path.parent)  # the directory entry: a rename alone may be lost with the power
+    except BaseException as error:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+        if isinstance(error, OSError):
+            raise WriteError(f"{path}: cannot be written, {error.strerror or error}") from error
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Flushes the directory entry; a rename alone may be lost with the power (not on Windows)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Flushes a file or a folder to disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes only what may be written
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove_parts(folder: Path) -> None:
+    """Deletes what processes that died have left half-written in a folder and those below."""
+    for part in folder.rglob(".*.part*"):
+        part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -23,7 +23,7 @@ from lab import layers
 from lab.data import Data
 from lab.data.streams import batched
 from lab.errors import LabError, RunError, nearest
-from lab.files import read_json, write_json, write_text
+from lab.files import atomic_path, read_json, write_json, write_text
 from lab.status import Standing, Status, StopReason
 
 if TYPE_CHECKING:
@@ -263,15 +263,17 @@ class Run:
         self._evaluations.clear()
 
     def save_model(self) -> None:
-        """Writes `model.keras`, whole or not at all, without the optimizer's state."""
-        part = self.path / ".part.keras"
+        """Writes `model.keras`, whole or not at all, without the optimizer's state.
+
+        Raises:
+            WriteError: the disk is full or the folder cannot be written.
+        """
         optimizer, self.model.optimizer = self.model.optimizer, None  # two thirds of the bytes; checkpoints have it
         try:
-            self.model.save(part)
-            os.replace(part, self.path / "model.keras")
+            with atomic_path(self.path / "model.keras") as part:
+                self.model.save(part)
         finally:
             self.model.optimizer = optimizer
-            part.unlink(missing_ok=True)
 
     def _load_model(self) -> keras.Model:
         import keras

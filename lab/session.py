@@ -12,7 +12,8 @@ from rich.console import Console
 
 from lab.errors import LabError
 from lab.experiment import Experiment
-from lab.files import read_json, write_json
+from lab.failure import explained
+from lab.files import read_json, remove_parts, write_json
 from lab.optimization import configure
 from lab.run import Run
 from lab.status import Status, StopReason
@@ -83,8 +84,11 @@ class Session:
             self.run.set_status(Status.COMPLETED, reason=self.run.stopped)
             return made
         except BaseException as error:
-            self._fail(error)
-            raise
+            said = explained(error, self.run.path, self.stage, self.trainer.batch_size)
+            self._fail(said)
+            if said is error:
+                raise
+            raise said from error
         finally:
             self.run.unlock()
 
@@ -119,7 +123,7 @@ class Session:
             status = Status.INTERRUPTED if status == Status.RUNNING else status
         try:
             self.run.set_status(status, stage, said)
-        except OSError as second:  # a full disk: the lock tells that nobody works on the run any more
+        except OSError as second:  # the lock tells all the same that nobody works on the run any more
             error.add_note(f"the status could not be written: {second}")
 
     def _is_trained(self) -> bool:
@@ -143,6 +147,7 @@ class Session:
         )
         environment, path = describe(), self.run.path / "environment.json"
         if self.again is not None:
+            remove_parts(self.run.path)
             with contextlib.suppress(LabError):  # the first process's machine, and those of the later ones
                 first = dict(read_json(path))
                 environment = first | {"resumed": [*first.get("resumed", []), environment]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -13,8 +14,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lab.errors import LabError
-from lab.files import atomic, free_bytes, human_bytes, read_json, sha256, write_bytes, write_json, write_text
+from lab.errors import LabError, WriteError
+from lab.files import (
+    atomic,
+    free_bytes,
+    human_bytes,
+    read_json,
+    remove_parts,
+    sha256,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -71,11 +82,11 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_part(
     path = tmp_path / "a"
     path.write_bytes(b"old")
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **rest: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match=r"a: cannot be written, No space left on device"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
@@ -97,6 +108,22 @@ def test_the_bytes_are_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "replace", watched_replace)
     write_bytes(tmp_path / "a", b"content")
     assert done == ["file of 7", "rename", "folder"]
+
+
+def test_what_a_dead_process_left_half_written_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "whole.json").touch()
+    left = []
+    for path in (tmp_path / "a.json", tmp_path / "inner" / "b.keras"):
+        with contextlib.suppress(OSError), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "unlink", lambda self: left.append(self))  # as if it had not come to that
+            with atomic(path):
+                raise OSError
+    assert all(path.exists() for path in left)
+    remove_parts(tmp_path)
+    assert names(tmp_path) == ["inner", "whole.json"]
+    assert names(tmp_path / "inner") == []
+    assert len(left) == 2
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up; a file imports only from the rows below its own (or, in a package, its own package).
 LAYERS = (
     ("_lazy", "errors"),
-    ("files", "environment", "discovery", "logs"),
+    ("failure", "files", "environment", "discovery", "logs"),
     ("settings", "data", "status"),
     ("layers",),
     ("plots", "run", "scores", "text_scores", "ngrams", "backend"),
