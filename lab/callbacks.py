@@ -36,7 +36,7 @@ class Callback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no 
         """Called once when a stage raises, an interrupt included; `Model.fit` then skips `on_train_end`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what a checkpoint should keep of this callback, as JSON has it."""
+        """Returns what a checkpoint should keep of this callback: what JSON has, and NumPy's arrays."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("lab")
 
 _COUNT = re.compile(r"_[0-9]+(?=[_/]|$)")  # Keras counts the layers of a process: dense, dense_1, ...
-_META = "meta"
+_META, _ARRAYS = "meta", "callbacks/"  # parts that are not variables
 FORMAT = 2
 
 
@@ -64,6 +64,7 @@ class Checkpoint:
         """Takes the state of a compiled model."""
         import keras
 
+        build_optimizer(model)
         values = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
         return cls(epoch, step, values, **rest)
 
@@ -77,11 +78,8 @@ class Checkpoint:
         Raises:
             RunError: the model has other variables; the first difference is named.
         """
-        import keras
-
-        if optimizer and model.optimizer is not None and not model.optimizer.built:
-            with keras.name_scope(model.optimizer.name, caller=model.optimizer):  # as Keras does in the first step
-                model.optimizer.build(model.trainable_variables)
+        if optimizer:
+            build_optimizer(model)
         wanted = _variables(model)
         if not optimizer:
             wanted = {name: v for name, v in wanted.items() if name.startswith(("trainable/", "state/"))}
@@ -106,12 +104,14 @@ class Checkpoint:
         Raises:
             WriteError: the disk is full or the folder cannot be written.
         """
+        arrays: dict[str, Array] = {}
         meta: dict[str, Any] = {"format": FORMAT, "epoch": self.epoch, "step": self.step}
-        meta |= {"callbacks": self.callbacks, "history": self.history, "origin": self.origin}
-        meta["parts"] = {name: [value.dtype.name, _digest(value)] for name, value in self.variables.items()}
+        meta |= {"callbacks": _split(self.callbacks, arrays), "history": self.history, "origin": self.origin}
+        arrays |= self.variables
+        meta["parts"] = {name: [value.dtype.name, _digest(value)] for name, value in arrays.items()}
         stored = {  # NumPy's format has no name for bfloat16: its bits are stored, and its name beside them
             name: value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
-            for name, value in self.variables.items()
+            for name, value in arrays.items()
         }
         text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         with atomic(path) as file:
@@ -139,9 +139,40 @@ class Checkpoint:
             damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
             if damaged:
                 raise ValueError(f"{damaged[0]} has another sha256 than was written")
-            return cls(meta["epoch"], meta["step"], values, meta["callbacks"], meta["history"], meta["origin"])
+            callbacks = _join(meta["callbacks"], values)
+            variables = {name: value for name, value in values.items() if not name.startswith(_ARRAYS)}
+            return cls(meta["epoch"], meta["step"], variables, callbacks, meta["history"], meta["origin"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: expected a checkpoint, {type(error).__name__}: {error}") from None
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Makes the optimizer's variables, as Keras does in the first step."""
+    import keras
+
+    if model.optimizer is not None and not model.optimizer.built:
+        with keras.name_scope(model.optimizer.name, caller=model.optimizer):
+            model.optimizer.build(model.trainable_variables)
+
+
+def _split(state: Any, arrays: dict[str, Array]) -> Any:
+    """Takes the arrays out of what callbacks remember, and leaves their names."""
+    if isinstance(state, np.ndarray):
+        name = f"{_ARRAYS}{len(arrays):04d}"
+        arrays[name] = state
+        return {_ARRAYS: name}
+    if isinstance(state, Mapping):
+        return {str(key): _split(value, arrays) for key, value in state.items()}
+    return [_split(value, arrays) for value in state] if isinstance(state, (list, tuple)) else state
+
+
+def _join(state: Any, arrays: Mapping[str, Array]) -> Any:
+    """Puts them back."""
+    if isinstance(state, dict):
+        if state.keys() == {_ARRAYS}:
+            return arrays[state[_ARRAYS]]
+        return {key: _join(value, arrays) for key, value in state.items()}
+    return [_join(value, arrays) for value in state] if isinstance(state, list) else state
 
 
 def _digest(value: Array) -> str:

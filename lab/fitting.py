@@ -15,12 +15,13 @@ from lab.callbacks import Annealing, Averages, CarriedState, History, Position, 
 from lab.checkpoint import Checkpoint, CheckpointFolder
 from lab.data import Batches, Data
 from lab.data.streams import batched
+from lab.diagnosis import first_state, where_it_began
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
 from lab.optimization import cosine, peak_of
 from lab.progress import ProgressBars
 from lab.run import Run
-from lab.saving import Checkpoints, Resuming, had_ended
+from lab.saving import Checkpoints, Generators, Resuming, had_ended
 from lab.status import StopReason
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Fit:
         if trainer.patience is not None:
             early = keras.callbacks.EarlyStopping(trainer.monitor, patience=trainer.patience, mode=mode)
         self.stopping = Stopping(max_seconds=trainer.max_time, early_stopping=early, position=position)
-        every = [position, CarriedState(), *([Averages()] if trainer.use_ema else [])]
+        every = [position, Generators(), CarriedState(), *([Averages()] if trainer.use_ema else [])]
         every += [ProgressBars(console, self.train, trainer.monitor, mode), *callbacks, history]
         every += [*([early] if early else []), *([_tensorboard(run)] if trainer.tensorboard else []), self.stopping]
         saving = Checkpoints(
@@ -158,6 +159,7 @@ class Fit:
             _build_metrics(model, self.train)
         if self.trainer.by_the_clock:
             self._anneal(model, sum(self.train.steps(epoch) for epoch in range(epochs)))
+        first = first_state(model) if self.resume is None else None
         try:
             with warnings.catch_warnings():
                 if self.train.stop is not None or self.resume is not None:  # Keras warns of an epoch that is shorter
@@ -177,8 +179,8 @@ class Fit:
         if reason is StopReason.NOT_FINITE:
             self.lab_run.stopped = str(reason)
             raise ModelError(
-                f"step {self.stopping.at_step}: the loss is not finite; a lower learning_rate or global_clipnorm=1 "
-                f"may help. The last good checkpoint is in {self.checkpoints.path}"
+                f"{self._where_it_began(experiment, model, first)}. A lower learning_rate or global_clipnorm=1 "
+                f"may help; the last good checkpoint is in {self.checkpoints.path}"
             )
         self._keep(model)
         self.lab_run.stopped = str(reason)  # not before: there may be a model of an earlier end
@@ -187,6 +189,14 @@ class Fit:
             raise StopRequested(
                 f"interrupted; lab resume {path} goes on, lab report {path} shows the best model so far"
             )
+
+    def _where_it_began(self, experiment: Experiment[Any], model: keras.Model, first: Checkpoint | None) -> str:
+        """Says at which step the loss was not finite, and in which layer where training can be repeated."""
+        good = self.checkpoints.newest() or first
+        if good is None or type(experiment).fit is not Experiment.fit:
+            return f"step {self.stopping.at_step}: the loss is not finite"
+        log.info("the loss is not finite: looking for where it began, from step %d on", good.step)
+        return where_it_began(model, self.train, good, self.stopping.at_step)
 
     def _first_epoch(self, epochs: int) -> int:
         """The epoch that training goes on in; past the last one where it had ended already."""

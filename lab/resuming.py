@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,14 +13,25 @@ from lab.registry import experiment_of
 from lab.run import Run
 from lab.trainer import Trainer
 
+if TYPE_CHECKING:
+    import keras
 
-def resume(path: str | Path, *, epochs: int | None = None, force: bool = False, console: Console | None = None) -> Run:
+
+def resume(
+    path: str | Path,
+    *,
+    epochs: int | None = None,
+    force: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    console: Console | None = None,
+) -> Run:
     """Goes on with a run that was interrupted, and ends as if it had not been; the same for one that was killed.
 
     Args:
         path: the run's directory, or an experiment's name (its latest run).
         epochs: train until so many are done, more than the run has; also one that was completed.
         force: go on from a checkpoint of other settings, data or versions, too.
+        callbacks: those that were given to `Trainer.run`, anew; those of the experiment come by themselves.
         console: where progress and report go; the terminal unless given.
 
     Raises:
@@ -34,4 +47,6 @@ def resume(path: str | Path, *, epochs: int | None = None, force: bool = False, 
     if not more and run.is_whole:
         raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} would train it further")
     values = {**run.trainer, **({"epochs": epochs} if more else {})}
-    return Trainer(**values).resume(experiment_of(run), run, more=more, force=force, console=console)
+    return Trainer(**values).resume(
+        experiment_of(run), run, more=more, force=force, callbacks=callbacks, console=console
+    )

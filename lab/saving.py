@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
+from keras.src.random.seed_generator import global_seed_generator  # Keras exports no name for it
 
 from lab.callbacks import Callback, History, Stopping
 from lab.checkpoint import CUT, EPOCH, INSIDE, Checkpoint, CheckpointFolder
@@ -26,7 +29,7 @@ log = logging.getLogger("lab")
 
 MOST_OF_THE_TIME = 0.02  # that saving inside an epoch may take
 _KERAS = {  # what these callbacks of Keras's remember
-    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
     keras.callbacks.ModelCheckpoint: ("best",),
 }
@@ -69,7 +72,26 @@ def _named(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, keras.cal
 def _state_of_keras(callback: keras.callbacks.Callback) -> dict[str, Any]:
     fields = next((fields for kind, fields in _KERAS.items() if isinstance(callback, kind)), ())
     values = {field: getattr(callback, field, None) for field in fields}
-    return {field: one if one is None or isinstance(one, int) else float(one) for field, one in values.items()}
+    return {field: one if one is None or isinstance(one, (int, list)) else float(one) for field, one in values.items()}
+
+
+class Generators(Callback):
+    """Remembers the random generators that belong to no layer: Python's, NumPy's and Keras's global ones.
+
+    The lab draws from none of them; a callback or a loss of a user's own may. TensorFlow's `tf.random`
+    cannot be asked for its state: `keras.random` with a `SeedGenerator` can.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        keras_own = keras.ops.convert_to_numpy(global_seed_generator().state)  # first: making it draws from Python's
+        version, words, gauss = random.getstate()
+        return {"python": [version, list(words), gauss], "numpy": np.random.get_state(legacy=False), "keras": keras_own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        global_seed_generator().state.assign(state["keras"])
+        version, words, gauss = state["python"]
+        random.setstate((version, tuple(words), gauss))
+        np.random.set_state(state["numpy"])
 
 
 class Checkpoints(Callback):
@@ -178,14 +200,18 @@ class Resuming(Callback):
         assert self.checkpoint is not None
         self.checkpoint.restore(self.model)
         self.history.rows = list(self.checkpoint.history)
-        give_back(self.others, self.checkpoint.callbacks)
+        self._remember(self.checkpoint)
+
+    def _remember(self, checkpoint: Checkpoint) -> None:
+        give_back(self.others, checkpoint.callbacks)
         for callback in self.anew:
             callback.on_train_begin()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if self.checkpoint is not None:  # Keras has cleared the metrics, and a state that is carried is zero
-            if self.history.position.step:
+        if self.checkpoint is not None:
+            if self.history.position.step:  # in the middle of an epoch: what its begin has changed is put back
                 self.checkpoint.restore(self.model)
+                self._remember(self.checkpoint)
                 self._function, self.model.train_function = self.model.train_function, self._step
             self.checkpoint = None
 
@@ -213,14 +239,25 @@ _FREE = (  # knobs that change when training ends and what is kept, not what it 
 )
 
 
-def origin_of(experiment: Experiment[Any], trainer: Trainer, data: Data) -> dict[str, str]:
-    """Returns what a training comes from: settings, data and versions, each as text by its name."""
+def origin_of(
+    experiment: Experiment[Any], trainer: Trainer, data: Data, callbacks: Sequence[str] = ()
+) -> dict[str, str]:
+    """Returns what a training comes from: settings, data and versions, each as text by its name.
+
+    Args:
+        experiment: whose settings.
+        trainer: whose knobs, those that change what training does.
+        data: whose fingerprint.
+        callbacks: class names of those that the caller of `Trainer.run` gave: a run's settings cannot hold them.
+    """
     origin = {"experiment": f"{type(experiment).__module__}:{type(experiment).__qualname__}"}
     origin |= {name: show(value) for name, value in experiment.settings.json_values().items()}
     origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in _FREE}
     installed = versions()
     backend = keras.backend.backend()
     origin |= {name: installed[name] for name in ("keras", backend, "numpy") if name in installed}
+    if callbacks:
+        origin["callbacks=[...]"] = ", ".join(sorted(callbacks))
     return origin | {"backend": backend, "data": data.fingerprint()}
 
 

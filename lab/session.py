@@ -53,6 +53,7 @@ class Session:
         self.again = again
         self.console = Console()
         self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
+        self.given = [type(callback).__name__ for callback in callbacks]
         self.stage = "start"
         self.before = run.status_record() if again is not None else None  # until it is sure that the run goes on
 
@@ -186,7 +187,7 @@ class Session:
         from lab.fitting import Fit, checkpoints_of
         from lab.saving import last_checkpoint, origin_of
 
-        origin, resume = origin_of(self.experiment, self.trainer, data), None
+        origin, resume = origin_of(self.experiment, self.trainer, data, self.given), None
         if self.again is not None:
             resume = last_checkpoint(checkpoints_of(self.run, self.trainer), origin, force=self.again.force)
             (self.run.path / "training.json").unlink(missing_ok=True)  # it has not ended any more

@@ -133,7 +133,8 @@ class Trainer(OptimizationSettings):
             run: what to go on with.
             more: whether there are more epochs now than the run has ended with.
             force: go on from a checkpoint of other settings, data or versions, too.
-            callbacks, console, report: as in `run`.
+            callbacks: those that `run` was given, anew, with what they had remembered.
+            console, report: as in `run`.
 
         Raises:
             RunError: another process works on the run, or its checkpoint comes from something else.

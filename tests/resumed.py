@@ -83,15 +83,22 @@ def dying_after(patch: pytest.MonkeyPatch, owner: Any, name: str, times: int = 1
 
 
 def train(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks: Any, **knobs: Any) -> Run:
-    trainer = lab.Trainer(run_dir=path, **knobs)
-    return trainer.run(experiment or Noisy(), callbacks=callbacks, console=quiet(), report=False)
+    trainer, made = lab.Trainer(run_dir=path, **knobs), with_callbacks(experiment or Noisy(), callbacks)
+    return trainer.run(made, console=quiet(), report=False)
+
+
+def with_callbacks(experiment: lab.Experiment[Any], callbacks: Sequence[Any]) -> lab.Experiment[Any]:
+    """Makes callbacks the experiment's own, which may be others when a run is gone on with."""
+    own = experiment.callbacks
+    experiment.callbacks = lambda: [*own(), *callbacks]  # type: ignore[method-assign]
+    return experiment
 
 
 def go_on(path: Path, *callbacks: Any, report: bool = False, **options: Any) -> Run:
     """Goes on as `lab.resume` does, and makes no report."""
     run = Run.load(path)
-    trainer = lab.Trainer(**run.trainer)
-    return trainer.resume(experiment_of(run), run, callbacks=callbacks, console=quiet(), report=report, **options)
+    trainer, experiment = lab.Trainer(**run.trainer), with_callbacks(experiment_of(run), callbacks)
+    return trainer.resume(experiment, run, console=quiet(), report=report, **options)
 
 
 def killed(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks: Any, **knobs: Any) -> None:

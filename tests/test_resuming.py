@@ -134,12 +134,12 @@ def test_a_run_killed_twice_goes_on(whole: Facts, path: Path) -> None:
 
 SCRIPT = """
 import os, signal, sys, lab
-from tests.resumed import Noisy, quiet
+from tests.resumed import Noisy, quiet, with_callbacks
 class Kills(lab.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.model.optimizer.iterations == 30:
             os.kill(os.getpid(), signal.SIGKILL)
-lab.Trainer(run_dir=sys.argv[1], checkpoint_every=1e-6).run(Noisy(), callbacks=[Kills()], console=quiet())
+lab.Trainer(run_dir=sys.argv[1], checkpoint_every=1e-6).run(with_callbacks(Noisy(), [Kills()]), console=quiet())
 """
 
 
