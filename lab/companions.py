@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabError, StopRequested
+from rich.console import Console
+
+from lab.errors import BusyError, LabError, RunError, StopRequested
 from lab.experiment import Experiment
 from lab.files import read_json, write_json
 from lab.run import Run, runs_folder
@@ -79,17 +81,55 @@ def _started(path: Path) -> float:
 
 
 def _trained(run: Run, name: str, experiment: Experiment[Any], trainer: Trainer) -> Run:
-    path = run.path / FOLDER / name
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)  # what an interrupted training left
-    log.info("no earlier run matches: training %s to compare with", name.replace("_", " "))
+    path, said = run.path / FOLDER / name, name.replace("_", " ")
+    trainer = Trainer(**{**trainer.given(), "run_dir": path})
     try:
-        return Trainer(**{**trainer.given(), "run_dir": path}).run(experiment, report=False)
+        left = gone_on(experiment, trainer, path, report=False)
+        if left is not None:
+            return left
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+        log.info("no earlier run matches: training %s to compare with", said)
+        return trainer.run(experiment, report=False)
     except StopRequested:
         raise StopRequested(
-            f"interrupted in training {name.replace('_', ' ')} to compare with; "
+            f"interrupted in training {said} to compare with; "
             f"the run's own model is kept, lab report {run.path} goes on"
         ) from None
+
+
+def gone_on(
+    experiment: Experiment[Any], trainer: Trainer, path: Path, *, report: bool, console: Console | None = None
+) -> Run | None:
+    """Goes on with what a training that was cut off has left in a folder.
+
+    Args:
+        experiment, trainer: what that training must have been of; the trainer has its `run_dir`.
+        path: the folder.
+        report: whether the report is made, too.
+        console: where progress and report go.
+
+    Returns:
+        The run; None where there is nothing to go on with: no run, or one of other settings, data or versions.
+
+    Raises:
+        BusyError: another process works on it.
+        LabError, KeyboardInterrupt: as `Trainer.run`.
+    """
+    left = Run(path)
+    try:
+        same = left.settings == experiment.settings.json_values()
+    except (LabError, KeyError, TypeError):  # there is none, or one that is damaged
+        return None
+    if not same:
+        return None
+    try:
+        return trainer.resume(experiment, left, report=report, console=console)
+    except BusyError:
+        raise
+    except RunError as error:
+        log.info("%s: beginning anew: %s", path, " ".join(str(error).split()))
+        return None
 
 
 def _matches(candidate: Run, experiment: Experiment[Any], trainer: Trainer, ignore: Collection[str]) -> bool:

@@ -51,6 +51,10 @@ class RunError(LabError):
     """A run directory is missing, unreadable or in use."""
 
 
+class BusyError(RunError):
+    """Another process works on the run."""
+
+
 class OutOfMemoryError(LabError):
     """There was not enough memory."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from lab.errors import LabError, RunError
+from lab.errors import BusyError, LabError
 from lab.files import read_json, write_json
 
 
@@ -53,13 +53,13 @@ class Standing:
         """Takes the lock.
 
         Raises:
-            RunError: another process holds it.
+            BusyError: another process holds it.
         """
         lock = filelock.FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise RunError(f"{self.folder}: another process is working on this run") from None
+            raise BusyError(f"{self.folder}: another process is working on this run") from None
         self._lock = lock
 
     def unlock(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from lab import backend, plots
+from lab.companions import gone_on
 from lab.errors import SettingsError, UsageError
 from lab.experiment import Experiment
 from lab.files import sha256, write_json
@@ -120,9 +121,16 @@ class Sweep:
 
     def _train(self, label: str, knobs: Mapping[str, Any], console: Console) -> Run:
         taken = len(list((self.folder / label).glob("*")))
-        made, trainer = configure(self.experiment, {**knobs, "run_dir": str(self.folder / label / str(taken + 1))})
-        run = trainer.run(made, console=console)
+        made, trainer, path = self._attempt(label, knobs, max(taken, 1))
+        run = gone_on(made, trainer, path, report=True, console=console)
+        if run is None:
+            made, trainer, _ = self._attempt(label, knobs, taken + 1)
+            run = trainer.run(made, console=console)
         return Run(run.path)  # without its model and data: one of them in memory at a time
+
+    def _attempt(self, label: str, knobs: Mapping[str, Any], number: int) -> tuple[Experiment[Any], Trainer, Path]:
+        path = self.folder / label / str(number)
+        return *configure(self.experiment, {**knobs, "run_dir": str(path)}), path
 
     def _report(self, runs: Mapping[Any, Run], console: Console) -> Report:
         title = f"{self.experiment.name().replace('_', ' ').capitalize()}: {self.knob} swept"

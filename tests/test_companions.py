@@ -14,10 +14,12 @@ import pytest
 from rich.console import Console
 
 import lab
+from lab.checkpoint import CheckpointFolder
 from lab.companions import companion
-from lab.errors import StopRequested
+from lab.errors import BusyError, StopRequested
 from lab.run import Run, find_runs
 from lab.status import Status, StopReason
+from tests.resumed import Dies, Killed, with_callbacks
 from tests.toy import Toy
 
 
@@ -154,6 +156,32 @@ def test_what_an_interrupted_training_left_is_trained_anew(main: Run) -> None:
     assert found is not None
     assert found.status is Status.COMPLETED
     assert found.settings["width"] == 2
+
+
+def test_an_interrupted_training_is_gone_on_with(main: Run) -> None:
+    left = main.path / "companions" / "toy"
+    knobs = {name: value for name, value in main.trainer.items() if name != "run_dir"}
+    with pytest.raises(Killed):
+        lab.Trainer(**knobs, run_dir=left).run(with_callbacks(Toy(width=2), [Dies("on_epoch_begin", 2)]), report=False)
+    (begun,) = [entry["step"] for entry in CheckpointFolder(left / "checkpoints").index]
+    found = companion(main, "toy", Toy(width=2))
+    assert found is not None
+    assert found.path == left.resolve()
+    assert [row["step"] for row in found.history] == [begun, 2 * begun]
+    assert len(found.environment["resumed"]) == 1
+    alone = trained(width=2)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(found), weights(alone), strict=True))
+
+
+def test_a_companion_that_another_process_trains_is_left_alone(main: Run) -> None:
+    left = Run(main.path / "companions" / "toy")
+    left.path.mkdir(parents=True)
+    left.write_settings({"experiment": "toy", "settings": Toy(width=2).settings.json_values()})
+    left.lock()
+    with pytest.raises(BusyError, match="another process is working on this run"):
+        companion(main, "toy", Toy(width=2))
+    left.unlock()
+    assert (left.path / "settings.json").is_file()
 
 
 def test_what_was_trained_outside_the_runs_folder_is_found_again(tmp_path: Path) -> None:

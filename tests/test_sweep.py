@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import pytest
 from rich.console import Console
 
 import lab
+from lab.checkpoint import Checkpoint
 from lab.errors import SettingsError, UsageError
 from lab.run import Run
 from lab.sweep import Sweep, choose_axis
+from tests.resumed import Killed, dying_after
 from tests.toy import Toy
 
 
@@ -65,6 +68,19 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(monkeypatch: pytest.Monke
         Sweep(Toy, "width", [1, 2, 3], {"epochs": 1}).run(quiet())
     Sweep(Toy, "width", [1, 2, 3], {"epochs": 1}).run(quiet())
     assert trained == [1, 2, 2, 3]
+
+
+def test_a_point_that_was_cut_off_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Sweep(Toy, "width", [1, 2], {"epochs": 3, "seed": 1}).run(quiet())
+    sweep = Sweep(Toy, "width", [1, 2], {"epochs": 3, "seed": 1})
+    shutil.rmtree(sweep.folder)
+    with dying_after(monkeypatch, Checkpoint, "save", 5), pytest.raises(Killed):
+        sweep.run(quiet())
+    report = sweep.run(quiet())
+    runs = [Run(path) for path in sorted(sweep.folder.glob("*/*/"))]
+    assert [run.path.name for run in runs] == ["1", "1"]
+    assert [len(run.environment.get("resumed", [])) for run in runs] == [0, 1]
+    assert report.metrics == whole.metrics
 
 
 def test_other_settings_are_another_sweep() -> None:
