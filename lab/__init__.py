@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lab._lazy import defer
 
 if TYPE_CHECKING:
-    from lab import backend, layers, plots
+    from lab import backend, layers, plots, testing
     from lab.callbacks import Callback
     from lab.checkpoint import Checkpoint
     from lab.companions import companion
@@ -44,7 +44,7 @@ _MODULES = {
     "lab.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
-_SUBMODULES = ("backend", "layers", "plots")
+_SUBMODULES = ("backend", "layers", "plots", "testing")
 
 __all__ = [
     "Batches",
@@ -75,6 +75,7 @@ __all__ = [
     "layers",
     "plots",
     "resume",
+    "testing",
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("_lazy", "errors"),
     ("failure", "files", "environment", "discovery", "logs"),
-    ("settings", "data", "status"),
+    ("settings", "data", "status", "new"),
     ("layers",),
     ("plots", "run", "scores", "text_scores", "ngrams", "backend"),
     ("classification",),
@@ -32,8 +32,8 @@ LAYERS = (
     ("fitting", "reporting"),
     ("session",),
     ("trainer",),
-    ("registry", "companions", "testing"),
-    ("sweep", "resuming"),
+    ("registry", "companions"),
+    ("sweep", "resuming", "testing"),
     ("cli",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

@@ -190,6 +190,20 @@ def list_experiments() -> None:
         click.echo(f"{name:<{width}}  {text}")
 
 
+@lab.command("new")
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a new experiment that runs as it is, and its test."""
+    from pathlib import Path
+
+    from lab.new import create
+
+    here = Path.cwd()
+    for path in create(name, here):
+        click.echo(path.relative_to(here))
+    click.echo(f"lab run {name} trains it; lab run {name} --help shows its settings")
+
+
 @lab.command("runs")
 @click.argument("experiment", required=False)
 def list_runs(experiment: str | None) -> None:

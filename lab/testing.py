@@ -1,0 +1,242 @@
+"""One call for the test of an experiment of one's own: `lab.testing.check_experiment(MyIdea, latent_dim=4)`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from lab import backend
+from lab.callbacks import Callback
+from lab.checkpoint import CheckpointFolder
+from lab.checks import check_data, check_fit, check_model
+from lab.data import Data
+from lab.data.streams import batched
+from lab.experiment import Experiment
+from lab.fitting import batches_for
+from lab.optimization import configure as configure_model
+from lab.registry import configure
+from lab.run import Run
+from lab.settings import knobs, show
+from lab.status import Status
+from lab.trainer import Trainer
+
+_TIMES = ("seconds", "training_seconds")  # what no two runs have in common
+_STEPS = 4  # an epoch has in the run that is killed
+
+
+def check_experiment(
+    experiment: type[Experiment[Any]],
+    /,
+    *,
+    overfit_steps: int = 100,
+    overfit_to: float = 0.9,
+    **knobs: Any,
+) -> None:
+    """Takes an experiment through all that the lab promises of it, on little data.
+
+    It checks that
+
+    - its settings and presets go through text and JSON, and each has a line of help;
+    - `prepare` gives the same data twice, and `build` a fresh compiled model that takes a batch of it;
+    - training on one batch again and again lowers its loss;
+    - a model that is saved and loaded predicts the same, to the last bit;
+    - a run that is killed inside its second epoch and gone on with ends as one that was not: the same
+      weights, history and metrics, to the last bit;
+    - the report has finite metrics, the key metric among them, and its pages are whole.
+
+    Runs are made in a folder that is deleted afterwards.
+
+    Args:
+        experiment: the class.
+        overfit_steps: how often to train on the one batch.
+        overfit_to: the share of its first loss that it must then be below.
+        **knobs: settings of the experiment and of the trainer that make it quick: small data, a small model.
+
+    Raises:
+        AssertionError: for the first of these that does not hold; it says which, and what came.
+        LabError: settings are wrong, or a stage failed.
+
+    Example:
+        ```python
+        def test_my_idea(tmp_path):
+            lab.testing.check_experiment(MyIdea, hidden=8, limit_batches=10)
+        ```
+    """
+    with tempfile.TemporaryDirectory(prefix="lab-check-") as folder:
+        checks = _Checks(experiment, knobs, Path(folder))
+        checks.settings()
+        checks.hooks()
+        checks.overfits(overfit_steps, overfit_to)
+        checks.resumes()
+        checks.reports()
+
+
+class _Killed(BaseException):
+    """Ends a run as if its process had been killed."""
+
+
+class _Kill(Callback):
+    """Kills a run at the end of a step, counted from 1."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise _Killed
+
+
+class _Checks:
+    def __init__(self, kind: type[Experiment[Any]], knobs: dict[str, Any], folder: Path) -> None:
+        self.kind = kind
+        self.knobs = knobs
+        self.folder = folder
+        self.console = Console(file=io.StringIO(), width=120)
+
+    def _made(self, **more: Any) -> tuple[Experiment[Any], Trainer]:
+        made, trainer = configure(self.kind, {**self.knobs, **more})
+        backend.select(trainer.resolve(made).backend)
+        return made, trainer
+
+    def _expect(self, holds: bool, hook: str, said: str) -> None:
+        if not holds:
+            raise AssertionError(f"{self.kind.__name__}.{hook}: {said}")
+
+    def settings(self) -> None:
+        made, _ = self._made()
+        kind, settings = type(made.settings), made.settings
+        self._expect(kind(**settings.json_values()) == settings, "Settings", "expected the same after JSON")
+        text = {knob.name: show(getattr(settings, knob.name)) for knob in knobs(kind)}
+        self._expect(kind(**text) == settings, "Settings", "expected the same after text, as a command line has it")
+        for knob in knobs(kind):
+            self._expect(
+                bool(knob.help.strip()), f"Settings.{knob.name}", "expected a line of help: lab.field(..., help)"
+            )
+        for preset in self.kind.presets:
+            configure(self.kind, {"preset": preset})
+
+    def hooks(self) -> None:
+        made, trainer = self._made()
+        trainer = trainer.resolve(made)
+        with backend.configured(trainer.precision, trainer.seed):
+            data, again = made.prepare(), made.prepare()
+            check_data(data, f"{self.kind.__name__}.prepare")
+            same = data.fingerprint() == again.fingerprint()
+            self._expect(same, "prepare", "expected the same data at each call; take a seed for what is random")
+            model, other = made.build(data), made.build(data)
+            check_model(model, f"{self.kind.__name__}.build")
+            self._expect(model is not other, "build", "expected a fresh model at each call, the same came twice")
+            train, _ = batches_for(trainer, data)
+            check_fit(model, train)
+            self._saves(model, made, data, trainer)
+
+    def _saves(self, model: keras.Model, made: Experiment[Any], data: Data, trainer: Trainer) -> None:
+        run = Run(self.folder / "saved")
+        run.path.mkdir()
+        run.write_settings({"experiment": made.name(), "class": f"{self.kind.__module__}:{self.kind.__qualname__}"})
+        inputs = next(batched(data.validation, trainer.batch_size, shuffle=False).epoch(0))[0]
+        run.model = model
+        before = _predicted(model, inputs)
+        run.save_model()
+        run.release_model()
+        pairs = zip(before, _predicted(run.model, inputs), strict=True)
+        worst = max(float(np.max(np.abs(one - other), initial=0.0)) for one, other in pairs)
+        self._expect(worst == 0.0, "build", f"expected a saved model to predict the same, it differs by {worst:.3g}")
+
+    def overfits(self, steps: int, below: float) -> None:
+        made, trainer = self._made()
+        trainer = Trainer(**{**trainer.resolve(made).json_values(), "learning_rate_schedule": None, "warmup_steps": 0})
+        with backend.configured(trainer.precision, trainer.seed):
+            data = made.prepare()
+            model = made.build(data)
+            configure_model(model, trainer, steps)
+            batch = next(batches_for(trainer, data)[0].epoch(0))
+            losses = [float(model.train_on_batch(*batch, return_dict=True)["loss"]) for _ in range(steps)]
+        self._expect(
+            losses[-1] < below * losses[0],
+            "build",
+            f"expected training on one batch to lower its loss below {below:g} of the first, it went from "
+            f"{losses[0]:.4g} to {losses[-1]:.4g} in {steps} steps",
+        )
+
+    def resumes(self) -> None:
+        quick: dict[str, Any] = {
+            "epochs": 2,
+            "limit_batches": _STEPS,
+            "patience": None,
+            "max_time": None,
+            "checkpoint_every": 1e-6,
+        }
+        self.whole = self._run("whole", _Kill(0), **quick)
+        made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
+        steps = len(self.whole.history) and int(self.whole.history[0]["step"])
+        with contextlib.suppress(_Killed):
+            trainer.run(_with(made, _Kill(steps + max(1, steps // 2))), console=self.console)
+        self._expect(not Run(self.folder / "killed").is_whole, "fit", "expected callbacks to hear every step")
+        made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
+        done = trainer.resume(_with(made, _Kill(0)), Run(self.folder / "killed"), console=self.console)
+        told, found = _outcome(self.whole), _outcome(done)
+        different = [name for name in told if told[name] != found[name]]
+        self._expect(
+            not different, "fit", f"expected a killed run to end as a whole one; {', '.join(different)} differ"
+        )
+
+    def reports(self) -> None:
+        run, kind = self.whole, self.kind
+        self._expect(run.status is Status.COMPLETED, "report", f"expected a completed run, it is {run.status}")
+        key, metrics = kind.key_metric, run.metrics
+        self._expect(not key or key in metrics, "report", f"expected the key metric {key!r} in {sorted(metrics)}")
+        lost = [name for name, value in metrics.items() if not math.isfinite(value)]
+        self._expect(not lost, "report", f"expected finite metrics, {', '.join(lost)} are not")
+        page = (run.path / "report.html").read_text("utf-8")
+        self._expect(page.rstrip().endswith("</html>"), "report", "expected a whole page report.html")
+        missing = [
+            item["file"]
+            for item in run.report["items"]
+            if "file" in item and (run.path / item["file"]).read_bytes()[:4] != b"\x89PNG"
+        ]
+        self._expect(not missing, "report", f"expected pictures in {', '.join(missing)}")
+
+    def _run(self, place: str, *callbacks: Callback, report: bool = True, **more: Any) -> Run:
+        made, trainer = self._made(**more, run_dir=str(self.folder / place))
+        return trainer.run(_with(made, *callbacks), console=self.console, report=report)
+
+
+def _with(experiment: Experiment[Any], *callbacks: Callback) -> Experiment[Any]:
+    """Adds to an experiment's own callbacks."""
+    own = experiment.callbacks
+
+    def all_of_them() -> Sequence[keras.callbacks.Callback]:
+        return [*own(), *callbacks]
+
+    experiment.callbacks = all_of_them  # type: ignore[method-assign]
+    return experiment
+
+
+def _predicted(model: keras.Model, inputs: Any) -> list[np.ndarray[Any, Any]]:
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            layer.reset_state()
+    result = model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False)
+    return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(result)]
+
+
+def _outcome(run: Run) -> dict[str, Any]:
+    """What must be the same."""
+    run = Run(run.path)
+    history = [{name: value for name, value in row.items() if name not in _TIMES} for row in run.history]
+    metrics = {name: value for name, value in run.metrics.items() if name not in _TIMES}
+    newest = CheckpointFolder(run.path / "checkpoints").newest()
+    state = {} if newest is None else {name: value.tobytes() for name, value in newest.variables.items()}
+    return {"weights": run.weights_hash(), "history": history, "metrics": metrics, "the training state": state}

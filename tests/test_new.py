@@ -1,0 +1,48 @@
+"""`lab new` writes an experiment that runs as it is, and a test that passes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.errors import UsageError
+from lab.new import create
+from tests.conftest import digits_file  # noqa: F401  (a fixture)
+
+
+def test_what_is_written_runs_and_its_test_passes(tmp_path: Path, digits_file: Path) -> None:  # noqa: F811
+    paths = create("two_words", tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in paths] == [
+        "experiments/two_words.py",
+        "tests/experiments/test_two_words.py",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(paths[1])]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout, done.stdout[-3000:]
+    words = ["run", "two_words", f"data={digits_file}", "epochs=1"]
+    command = [sys.executable, "-m", "lab.cli", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "test_accuracy" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["", "MyIdea", "my-idea", "1st", "_idea", "class", "../idea", "a b", "idea_", "é"])
+def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="expected a name in snake case, such as my_idea"):
+        create(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", ["experiments/idea.py", "tests/experiments/test_idea.py"])
+def test_what_is_there_is_not_overwritten(tmp_path: Path, there: str) -> None:
+    path = tmp_path / there
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(UsageError, match=f"{there} is there already"):
+        create("idea", tmp_path)
+    assert [file.read_text() for file in tmp_path.rglob("*.py")] == ["mine"]
