@@ -8,9 +8,13 @@ write a plain `import keras` at its top, `lab run NAME --help` stays instant, an
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import sys
+import tempfile
 import types
+from collections.abc import Iterator
 from typing import Any
 
 _LOADING_DUNDERS = ("__path__", "__version__", "__all__")
@@ -40,12 +44,39 @@ def load(module: types.ModuleType) -> None:
         module.__path__ = spec.submodule_search_locations
     sys.modules[module.__name__] = module
     try:
-        spec.loader.exec_module(module)
+        with _without_chatter():
+            spec.loader.exec_module(module)
     except BaseException:
         module.__dict__.pop("__path__", None)
         module.__class__ = _LazyModule  # so that whoever holds it is told again
         sys.modules.pop(module.__name__, None)  # so that the next import says the reason again
         raise
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Holds back what C++ libraries write to the standard error while they load; an error shows it."""
+    if os.name == "nt":
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held, contextlib.ExitStack() as undo:
+        try:
+            kept = os.dup(2)
+        except OSError:  # no standard error to keep quiet
+            yield
+            return
+        undo.callback(os.close, kept)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode("utf-8", "replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
 
 
 def defer(name: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 
 from lab._lazy import is_loaded
@@ -29,10 +27,9 @@ def select(backend: str | None, *, deterministic: bool = False) -> None:
     if not is_loaded("keras") and backend is not None:
         os.environ["KERAS_BACKEND"] = backend
     try:
-        with _without_chatter():
-            import keras
+        import keras
 
-            current = str(keras.backend.backend())
+        current = str(keras.backend.backend())
     except ImportError as error:
         name = backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
         raise UsageError(f"backend={name}: it is not installed ({error}); pip install {name}") from None
@@ -41,32 +38,6 @@ def select(backend: str | None, *, deterministic: bool = False) -> None:
             f"backend={backend}: Keras already runs on {current} in this process; "
             f"set KERAS_BACKEND={backend} before Keras is imported"
         )
-
-
-@contextlib.contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Holds back what C++ libraries write to the standard error while they load; an error shows it."""
-    if os.name == "nt" or is_loaded("keras"):
-        yield
-        return
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held, contextlib.ExitStack() as undo:
-        try:
-            kept = os.dup(2)
-        except OSError:  # no standard error to keep quiet
-            yield
-            return
-        undo.callback(os.close, kept)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            held.seek(0)
-            sys.stderr.write(held.read().decode("utf-8", "replace"))
-            raise
-        finally:
-            os.dup2(kept, 2)
 
 
 @contextlib.contextmanager
