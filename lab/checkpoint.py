@@ -6,6 +6,7 @@ metrics' sums; a checkpoint holds every variable that the model, its optimizer a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -13,7 +14,7 @@ import json
 import logging
 import math
 import re
-import zipfile
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 
 from lab.data import Array
-from lab.errors import RunError
-from lab.files import atomic, read_json, write_json
+from lab.data.formats import read_npz
+from lab.errors import LabError, RunError
+from lab.files import atomic, read_bytes, read_json, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -126,9 +128,8 @@ class Checkpoint:
             RunError: it is missing or damaged.
         """
         try:
-            content = path.read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                values = {name: archive[name] for name in archive.files}
+            content = read_bytes(path, sys.maxsize)
+            values = read_npz(io.BytesIO(content), len(content))  # nothing in it is packed
             meta = json.loads(values.pop(_META).tobytes())
             if meta["format"] != FORMAT:
                 raise FormatError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
@@ -139,9 +140,19 @@ class Checkpoint:
             damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
             if damaged:
                 raise ValueError(f"{damaged[0]} has another sha256 than was written")
+            _check_meta(meta)
             return cls(meta["epoch"], meta["step"], values, meta["callbacks"], meta["history"], meta["origin"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        except RunError:
+            raise
+        except Exception as error:  # a damaged file may raise nearly anything, from zipfile, zlib and NumPy
             raise RunError(f"{path}: expected a checkpoint, {type(error).__name__}: {error}") from None
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    kinds = {"epoch": int, "step": int, "callbacks": dict, "history": list, "origin": dict}
+    for name, kind in kinds.items():
+        if type(meta[name]) is not kind or (kind is int and meta[name] < 0):
+            raise ValueError(f"{name} is {meta[name]!r:.40}")
 
 
 def _digest(value: Array) -> str:
@@ -169,6 +180,18 @@ def _variables(model: keras.Model) -> dict[str, Any]:
 
 
 EPOCH, INSIDE, CUT = "epoch", "inside", "cut"
+_FILE = re.compile(r"(step|inside|cut)-[0-9]{8,}\.npz")
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether an entry of an index is one; a file that it names elsewhere would be deleted in its time."""
+    return (
+        isinstance(entry, dict)
+        and _FILE.fullmatch(str(entry.get("file"))) is not None
+        and entry.get("kind", EPOCH) in (EPOCH, INSIDE, CUT)
+        and all(type(entry.get(name)) is int for name in ("epoch", "step"))
+        and (entry.get("value", "") is None or type(entry["value"]) in (int, float))
+    )
 
 
 class CheckpointFolder:
@@ -194,9 +217,43 @@ class CheckpointFolder:
     @property
     def index(self) -> list[dict[str, Any]]:
         """One entry a kept checkpoint, oldest first: file, kind, epoch, step, value."""
-        path = self.path / "index.json"
-        found = read_json(path) if path.is_file() else []
-        return [{"kind": EPOCH, **entry} for entry in found]  # earlier versions knew no other kind
+        path, said = self.path / "index.json", "it is missing"
+        if path.exists():
+            try:
+                found = read_json(path)
+                if isinstance(found, list) and all(_is_entry(entry) for entry in found):
+                    return [{"kind": EPOCH, **entry} for entry in found]  # earlier versions knew no other kind
+                said = "expected a list of checkpoints"
+            except LabError as error:
+                said = str(error)
+        found = self._rebuilt()
+        if found or path.exists():
+            log.warning("%s: its index is made again from %d whole checkpoints; %s", self.path, len(found), said)
+        return found
+
+    def _rebuilt(self) -> list[dict[str, Any]]:
+        """The entries of the checkpoints that are whole, as they were written."""
+        monitor, found = self._monitor(), []
+        for file in sorted(self.path.glob("*.npz")):
+            match = _FILE.fullmatch(file.name)
+            if match is None:
+                continue
+            try:
+                checkpoint = Checkpoint.load(file)
+            except RunError as error:
+                log.warning("%s; it is left out", error)
+                continue
+            kind = EPOCH if match[1] == "step" else match[1]
+            value = checkpoint.history[-1].get(monitor) if kind != INSIDE and checkpoint.history else None
+            entry = {"file": file.name, "kind": kind, "epoch": checkpoint.epoch, "step": checkpoint.step}
+            found.append(entry | {"value": value if value is None or math.isfinite(value) else None})
+        return sorted(found, key=lambda entry: entry["step"])
+
+    def _monitor(self) -> str:
+        """The metric that says which is best, as the run's settings have it; a checkpoint has its row, not which."""
+        with contextlib.suppress(LabError, TypeError, KeyError):
+            return str(read_json(self.path.parent / "settings.json")["trainer"]["monitor"])
+        return "val_loss"
 
     def add(self, checkpoint: Checkpoint, value: float | None, kind: str = EPOCH) -> None:
         """Saves a checkpoint with its metric's value, then deletes what need not be kept."""
