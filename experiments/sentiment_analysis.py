@@ -282,9 +282,16 @@ class SentimentAnalysis(lab.Experiment[Settings]):
 
 def _classified(classifier: TextClassifier, name: str, column: str) -> Iterable[str]:
     if name == "-":
-        return classifier.lines(sys.stdin)
+        return classifier.lines(_decoded(sys.stdin))
     text, _ = read_text(Path(name))
     return classifier.table(text, name, column) if name.lower().endswith(".csv") else [classifier.describe(text)]
+
+
+def _decoded(lines: Iterable[str]) -> Iterable[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise lab.DataError(f"standard input: expected UTF-8 text, {error.reason}") from None
 
 
 def _tried(given: str, answers: Callable[[str], Iterable[str]]) -> Iterable[str | lab.LabError]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from lab._lazy import is_loaded
-from lab.errors import UsageError
+from lab.errors import UsageError, nearest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -20,12 +20,18 @@ def select(backend: str | None, *, deterministic: bool = False) -> None:
         deterministic: whether TensorFlow must use deterministic kernels only.
 
     Raises:
-        UsageError: Keras already runs on another one, or the backend is not installed.
+        UsageError: Keras already runs on another one, or the backend does not exist or is not installed.
     """
     if deterministic:
         os.environ["TF_DETERMINISTIC_OPS"] = "1"
-    if not is_loaded("keras") and backend is not None:
-        os.environ["KERAS_BACKEND"] = backend
+    if not is_loaded("keras"):
+        chosen = backend or os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+        if chosen not in BACKENDS:
+            raise UsageError(
+                f"KERAS_BACKEND={chosen}: expected one of {', '.join(BACKENDS)}{nearest(chosen, BACKENDS)}"
+            )
+        if backend is not None:
+            os.environ["KERAS_BACKEND"] = backend
     try:
         import keras
 

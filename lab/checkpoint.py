@@ -1,4 +1,4 @@
-"""The whole state of training in one file, and which of the files to keep.
+"""The whole state of training in one file.
 
 `.keras` and `.weights.h5` leave out the state of Keras's `SeedGenerator` (Dropout, noise) and the
 metrics' sums; a checkpoint holds every variable that the model, its optimizer and its metrics have.
@@ -10,10 +10,8 @@ import dataclasses
 import hashlib
 import io
 import json
-import logging
-import math
 import re
-import zipfile
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +20,12 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 
 from lab.data import Array
+from lab.data.formats import read_npz
 from lab.errors import RunError
-from lab.files import atomic, read_json, write_json
+from lab.files import atomic, read_bytes
 
 if TYPE_CHECKING:
     import keras
-
-log = logging.getLogger("lab")
 
 _COUNT = re.compile(r"_[0-9]+(?=[_/]|$)")  # Keras counts the layers of a process: dense, dense_1, ...
 _META, _ARRAYS = "meta", "callbacks/"  # parts that are not variables
@@ -126,9 +123,8 @@ class Checkpoint:
             RunError: it is missing or damaged.
         """
         try:
-            content = path.read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                values = {name: archive[name] for name in archive.files}
+            content = read_bytes(path, sys.maxsize)
+            values = read_npz(io.BytesIO(content), len(content))  # nothing in it is packed
             meta = json.loads(values.pop(_META).tobytes())
             if meta["format"] != FORMAT:
                 raise FormatError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
@@ -139,11 +135,21 @@ class Checkpoint:
             damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
             if damaged:
                 raise ValueError(f"{damaged[0]} has another sha256 than was written")
+            _check_meta(meta)
             callbacks = _join(meta["callbacks"], values)
             variables = {name: value for name, value in values.items() if not name.startswith(_ARRAYS)}
             return cls(meta["epoch"], meta["step"], variables, callbacks, meta["history"], meta["origin"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        except RunError:
+            raise
+        except Exception as error:  # a damaged file may raise nearly anything, from zipfile, zlib and NumPy
             raise RunError(f"{path}: expected a checkpoint, {type(error).__name__}: {error}") from None
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    kinds = {"epoch": int, "step": int, "callbacks": dict, "history": list, "origin": dict}
+    for name, kind in kinds.items():
+        if type(meta[name]) is not kind or (kind is int and meta[name] < 0):
+            raise ValueError(f"{name} is {meta[name]!r:.40}")
 
 
 def build_optimizer(model: keras.Model) -> None:
@@ -197,112 +203,3 @@ def _variables(model: keras.Model) -> dict[str, Any]:
         for kind, variables in kinds.items()
         for place, variable in enumerate(variables)
     }
-
-
-EPOCH, INSIDE, CUT = "epoch", "inside", "cut"
-
-
-class CheckpointFolder:
-    """The checkpoints of one run: the last ones and the best ones by a metric; others are deleted.
-
-    There are three kinds: after a whole epoch; inside an epoch, to go on from, of which the last two
-    are kept; and after an epoch that was cut, which can be the best but not be gone on from, as its
-    validation has cleared the sums of the metrics.
-
-    Args:
-        path: the folder.
-        keep_last: how many of the newest to keep, those inside an epoch not counted.
-        keep_best: how many of the best to keep.
-        mode: `min` or `max`, whichever is better.
-    """
-
-    def __init__(self, path: Path, *, keep_last: int = 1, keep_best: int = 1, mode: str = "min") -> None:
-        self.path = path
-        self.keep_last = keep_last
-        self.keep_best = keep_best
-        self.mode = mode
-
-    @property
-    def index(self) -> list[dict[str, Any]]:
-        """One entry a kept checkpoint, oldest first: file, kind, epoch, step, value."""
-        path = self.path / "index.json"
-        found = read_json(path) if path.is_file() else []
-        return [{"kind": EPOCH, **entry} for entry in found]  # earlier versions knew no other kind
-
-    def add(self, checkpoint: Checkpoint, value: float | None, kind: str = EPOCH) -> None:
-        """Saves a checkpoint with its metric's value, then deletes what need not be kept."""
-        name = f"{'step' if kind == EPOCH else kind}-{checkpoint.step:08d}.npz"
-        checkpoint.save(self.path / name)
-        if value is not None and not math.isfinite(value):
-            value = None
-        entry = {"file": name, "kind": kind, "epoch": checkpoint.epoch, "step": checkpoint.step, "value": value}
-        entries = self.index
-        self._write([old for old in entries if old["file"] != name] + [entry], entries)
-
-    def _write(self, entries: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
-        kept = self._keep(entries)
-        write_json(self.path / "index.json", kept)  # before deleting: it never names a missing file
-        names = {entry["file"] for entry in kept}
-        for old in [*before, *entries]:
-            if old["file"] not in names:
-                (self.path / old["file"]).unlink(missing_ok=True)
-
-    def _keep(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        whole = [entry for entry in entries if entry["kind"] == EPOCH]
-        inside = [entry for entry in entries if entry["kind"] == INSIDE]
-        kept = whole[-self.keep_last :] + self._ranked(entries)[: self.keep_best] + inside[-2:]
-        return [entry for entry in entries if entry in kept]
-
-    def _ranked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        sign = 1 if self.mode == "min" else -1
-        return sorted((e for e in entries if e["value"] is not None), key=lambda e: sign * e["value"])
-
-    def best(self) -> dict[str, Any] | None:
-        """The entry with the best value; None where no value was known."""
-        ranked = self._ranked(self.index)
-        return ranked[0] if ranked else None
-
-    def load_best(self) -> Checkpoint | None:
-        """Returns the best checkpoint that is whole; a damaged one is said, and None is where there is none."""
-        for entry in self._ranked(self.index):
-            try:
-                return self.load(entry)
-            except RunError as error:
-                log.warning("%s; the next best is used", error)
-        return None
-
-    def load(self, entry: Mapping[str, Any]) -> Checkpoint:
-        """Reads the checkpoint of an entry of the index."""
-        return Checkpoint.load(self.path / str(entry["file"]))
-
-    def newest(self) -> Checkpoint | None:
-        """Returns the newest checkpoint that can be gone on from and is whole; None where there is none.
-
-        A damaged one is said, and the one before is taken.
-
-        Raises:
-            FormatError: another version wrote it.
-        """
-        able = [entry for entry in self.index if entry["kind"] != CUT]
-        for entry in sorted(able, key=lambda entry: (entry["step"], entry["kind"] == EPOCH), reverse=True):
-            try:
-                return self.load(entry)
-            except FormatError:
-                raise
-            except RunError as error:
-                log.warning("%s; the checkpoint before it is used", error)
-        return None
-
-    def forget_after(self, checkpoint: Checkpoint | None) -> None:
-        """Deletes what came after a checkpoint, or all, and the checkpoints of epochs that were cut."""
-        step, entries = checkpoint.step if checkpoint is not None else -1, self.index
-        kept = [entry for entry in entries if entry["kind"] != CUT and entry["step"] <= step]
-        if kept != entries:
-            self._write(kept, entries)
-
-    def clean(self) -> None:
-        """Deletes what a process that died has written and not yet named."""
-        names = {entry["file"] for entry in self.index}
-        for file in self.path.glob("*.npz"):
-            if file.name not in names:
-                file.unlink(missing_ok=True)

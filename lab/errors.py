@@ -7,6 +7,8 @@ and what to do next. Anything else is a defect of the code and keeps its traceba
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 FAILURE = 1
@@ -18,6 +20,9 @@ class LabError(Exception):
     """An error whose message is meant for the user; `exit_code` is what the `lab` command ends with."""
 
     exit_code = FAILURE
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(LabError):
@@ -65,6 +70,19 @@ class WriteError(LabError, OSError):
 
 class StopRequested(KeyboardInterrupt):
     """The user asked to stop and the run has been left in order."""
+
+
+def printable(text: str) -> str:
+    """Returns text that drives no terminal: control and formatting characters are written as `\\x1b` or `\\u202e`.
+
+    Of line ends, only those before two spaces stay, which set in what belongs to the line before.
+    """
+    safe = "".join(char if _is_plain(char) else char.encode("unicode_escape").decode() for char in text)
+    return re.sub(r"\n(?!  )", r"\\n", safe)
+
+
+def _is_plain(char: str) -> bool:
+    return char.isprintable() or char == "\n" or unicodedata.category(char) == "Zs"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

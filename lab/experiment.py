@@ -63,8 +63,8 @@ class Experiment(abc.ABC, Generic[S]):
     settings: S
 
     def __init__(self, /, *, preset: str | None = None, **settings: Any) -> None:
-        if preset is not None and preset not in self.presets:
-            raise SettingsError([unknown(preset, self.presets).replace("no such setting", "no such preset")])
+        if preset is not None and not (isinstance(preset, str) and preset in self.presets):
+            raise SettingsError([unknown(str(preset), self.presets).replace("no such setting", "no such preset")])
         chosen = dict(self.presets[preset]) if preset is not None else {}
         own = {name: value for name, value in chosen.items() if name in self.Settings.model_fields}
         self.preset = preset

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from lab.errors import LabError, WriteError
+
+MAX_JSON = 1 << 28  # bytes
 
 
 @contextlib.contextmanager
@@ -90,6 +94,45 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_bytes(path: Path, most: int) -> bytes:
+    """Reads a file of at most so many bytes.
+
+    Raises:
+        OSError: it cannot be read, is larger, or is a pipe or a device, which may have no end.
+    """
+    found = path.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # `open` says it of a folder
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {human_bytes(most)}")
+    with path.open("rb") as file:
+        return file.read()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Reads JSON as it is defined: Python's own reader also takes NaN, and a name that stands twice.
+
+    Raises:
+        ValueError: it is none, or nested too deep.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_mapping)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in found if names.count(name) > 1)!r} stands twice")
+    return found
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file.
 
@@ -97,11 +140,25 @@ def read_json(path: Path) -> Any:
         LabError: the file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return parse_json(read_bytes(path, MAX_JSON).decode("utf-8"))
     except FileNotFoundError:
         raise LabError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise LabError(f"{path}: expected JSON, {error}") from None
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path}: expected JSON, {getattr(error, 'strerror', None) or error}") from None
+
+
+def expand(path: str | Path) -> Path:
+    """Returns a path whose `~` is the user's home; one of a user that there is not stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def leads_outside(member: str) -> bool:
+    """Whether an archive's member has a name that would be unpacked elsewhere than below a folder."""
+    path = PurePosixPath(member.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or PureWindowsPath(member).drive != ""
 
 
 def sha256(content: bytes | bytearray | memoryview | Path) -> str:

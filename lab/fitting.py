@@ -12,7 +12,8 @@ import keras
 from rich.console import Console
 
 from lab.callbacks import Annealing, Averages, CarriedState, History, Position, Stopping
-from lab.checkpoint import Checkpoint, CheckpointFolder
+from lab.checkpoint import Checkpoint
+from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Data
 from lab.data.streams import batched
 from lab.diagnosis import first_state, where_it_began

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
+from lab.errors import printable
+
 _console: contextvars.ContextVar[Console | None] = contextvars.ContextVar("lab_console", default=None)
 
 
@@ -24,7 +26,7 @@ def log_to(console: Console) -> Iterator[None]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             style = "yellow" if record.levelno >= logging.WARNING else "dim"
-            console.print(record.getMessage(), style=style, markup=False, highlight=False, soft_wrap=True)
+            console.print(printable(record.getMessage()), style=style, markup=False, highlight=False, soft_wrap=True)
 
     if _console.get() is console:  # a run inside a run: its lines are shown already
         yield

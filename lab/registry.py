@@ -87,10 +87,26 @@ def experiment_of(run: Run) -> Experiment[Any]:
     try:
         folder()  # puts the experiments here on the path
         found = getattr(importlib.import_module(module), name)
-        made: Experiment[Any] = found(**record["settings"])
-    except (ImportError, AttributeError, ValueError) as error:
-        if isinstance(error, SettingsError):
-            raise RunError(f"{run.path}: its settings no longer fit {name}: {error}") from None
-        raise RunError(f"{run.path}: expected its experiment at {module}:{name}, {error}") from None
+    except (Exception, SystemExit) as error:  # a module may raise anything when it is imported
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{run.path}: expected its experiment at {module}:{name}, {reason}") from error
+    if not (inspect.isclass(found) and issubclass(found, Experiment) and not inspect.isabstract(found)):
+        raise RunError(f"{run.path}: expected its experiment at {module}:{name}, that is none")  # and is not called
+    try:
+        made: Experiment[Any] = found(**run.settings)
+    except SettingsError as error:
+        raise RunError(f"{run.path}: its settings no longer fit {name}: {error}") from None
     made.preset = record.get("preset")
     return made
+
+
+def trainer_of(run: Run) -> Trainer:
+    """Makes the trainer of a run again, with its settings.
+
+    Raises:
+        RunError: the trainer no longer takes those settings.
+    """
+    try:
+        return Trainer(**run.trainer)
+    except SettingsError as error:
+        raise RunError(f"{run.path}: its settings no longer fit the trainer: {error}") from None

@@ -8,14 +8,27 @@ from typing import Any
 from rich.console import Console
 
 from lab import plots
+from lab.errors import RunError
 from lab.experiment import Experiment
 from lab.files import human_bytes
 from lab.report import Report
-from lab.report.terminal import show_report
+from lab.report.terminal import plain, show_report
 from lab.run import Run
 from lab.settings import Settings, knobs, show
 
 CHANGED = "The trainer's settings that are not its own defaults; the experiment's values are among them."
+
+
+def check_records(run: Run) -> None:
+    """Says whether the records that a report shows are whole, before time is spent on it.
+
+    Raises:
+        LabError: one is damaged.
+    """
+    _environment_rows(run)
+    rows = run.history
+    if rows and not {"epoch", "seconds"} <= rows[-1].keys():
+        raise RunError(f"{run.path / 'history.csv'}: expected columns epoch and seconds, got {', '.join(rows[-1])}")
 
 
 def make_report(experiment: Experiment[Any], trainer: Settings, run: Run) -> Report:
@@ -46,7 +59,7 @@ def make_report(experiment: Experiment[Any], trainer: Settings, run: Run) -> Rep
 def show_made(report: Report, console: Console) -> None:
     """Prints a report, and where its page is."""
     show_report(report, console)
-    console.print(f"\n{report.folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\n{plain(str(report.folder / 'report.html'))}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _training(run: Run, report: Report) -> None:
@@ -93,11 +106,18 @@ def _data(run: Run, report: Report) -> None:
 
 
 def _environment(run: Run, report: Report) -> None:
-    found = run.environment
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
-    memory = human_bytes(found["memory_bytes"]) if found.get("memory_bytes") else "unknown"
     report.section("Environment")
-    rows = [("backend", found["backend"]), ("python", found["python"]), ("packages", packages)]
-    rows += [("machine", f"{found['cpu']}, {found['cores']} cores, {memory}"), ("system", found["system"])]
-    rows += [("git commit", found["git_commit"] or "unknown"), ("command", " ".join(found["command"]))]
-    report.table(("environment", ""), rows)
+    report.table(("environment", ""), _environment_rows(run))
+
+
+def _environment_rows(run: Run) -> list[tuple[str, str]]:
+    found = run.environment
+    try:
+        packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+        memory = human_bytes(found["memory_bytes"]) if found.get("memory_bytes") else "unknown"
+        rows = [("backend", found["backend"]), ("python", found["python"]), ("packages", packages)]
+        rows += [("machine", f"{found['cpu']}, {found['cores']} cores, {memory}"), ("system", found["system"])]
+        return [*rows, ("git commit", found["git_commit"] or "unknown"), ("command", " ".join(found["command"]))]
+    except (KeyError, TypeError, AttributeError) as error:
+        path = run.path / "environment.json"
+        raise RunError(f"{path}: expected versions, machine and command, {type(error).__name__}: {error}") from None

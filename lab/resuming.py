@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from lab.errors import RunError, SettingsError
-from lab.registry import experiment_of
+from lab.registry import experiment_of, trainer_of
 from lab.run import Run
 from lab.trainer import Trainer
 
@@ -40,13 +40,13 @@ def resume(
         LabError, KeyboardInterrupt: as `Trainer.run`.
     """
     run = Run.load(path)
-    had = int(run.trainer["epochs"])
+    trainer = trainer_of(run)
+    had = trainer.epochs
     if epochs is not None and epochs < had:
         raise SettingsError([f"epochs={epochs}: expected {had} or more, as the run has"])
     more = epochs is not None and epochs > had
     if not more and run.is_whole:
         raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} would train it further")
-    values = {**run.trainer, **({"epochs": epochs} if more else {})}
-    return Trainer(**values).resume(
-        experiment_of(run), run, more=more, force=force, callbacks=callbacks, console=console
-    )
+    if more:
+        trainer = Trainer(**{**run.trainer, "epochs": epochs})
+    return trainer.resume(experiment_of(run), run, more=more, force=force, callbacks=callbacks, console=console)

@@ -9,6 +9,7 @@ import hashlib
 import html
 import importlib
 import io
+import math
 import os
 import secrets
 import warnings
@@ -23,13 +24,14 @@ from lab import layers
 from lab.data import Data
 from lab.data.streams import batched
 from lab.errors import LabError, RunError, nearest
-from lab.files import atomic_path, read_json, write_json, write_text
+from lab.files import atomic_path, expand, leads_outside, parse_json, read_bytes, read_json, write_json, write_text
 from lab.status import Standing, Status, StopReason
 
 if TYPE_CHECKING:
     import keras
 
 LATEST = "latest"
+MAX_HISTORY = 1 << 28  # bytes
 
 
 class Run:
@@ -91,12 +93,11 @@ class Run:
         Raises:
             RunError: there is no run there.
         """
-        folder = Path(path).expanduser()
-        home = runs_folder() / str(path)
+        folder, home = expand(path), runs_folder() / str(path)
         for place in (home / LATEST, *reversed(_folders(home))):  # the newest, where none got as far as to be latest
-            if not (folder / "settings.json").is_file() and (place / "settings.json").is_file():
+            if not _is_run(folder) and _is_run(place):
                 folder = place
-        if not (folder / "settings.json").is_file():
+        if not _is_run(folder):
             known = [experiment.name for experiment in _folders(runs_folder())]
             hint = nearest(str(path), known) or (f"; there are runs of {', '.join(known)}" if known else "")
             raise RunError(f"{path}: expected a run directory or an experiment that has run{hint}")
@@ -154,7 +155,16 @@ class Run:
         record = read_json(self.path / "settings.json")
         if not isinstance(record, dict) or "experiment" not in record:
             raise RunError(f"{self.path / 'settings.json'}: expected a run's settings")
+        for name, kind in (("experiment", str), ("class", str), ("preset", str | None)):
+            if name in record and not isinstance(record[name], kind):
+                raise RunError(f"{self.path / 'settings.json'}: expected {name} as text, got {record[name]!r:.40}")
         return record
+
+    def _values(self, name: str) -> dict[str, Any]:
+        values = self.record.get(name)
+        if not isinstance(values, dict):
+            raise RunError(f"{self.path / 'settings.json'}: expected {name} as a mapping, got {values!r:.40}")
+        return values
 
     @property
     def experiment(self) -> str:
@@ -164,28 +174,49 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The experiment's settings, by name."""
-        return dict(self.record["settings"])
+        return self._values("settings")
 
     @property
     def trainer(self) -> dict[str, Any]:
         """The trainer's settings, by name."""
-        return dict(self.record["trainer"])
+        return self._values("trainer")
 
     @property
     def environment(self) -> dict[str, Any]:
         """Versions, machine and command, as they were before training."""
-        return dict(read_json(self.path / "environment.json"))
+        return self._mapping("environment.json")
+
+    def _mapping(self, name: str) -> dict[str, Any]:
+        found = read_json(self.path / name)
+        if not isinstance(found, dict):
+            raise RunError(f"{self.path / name}: expected a mapping, got {found!r:.40}")
+        return found
+
+    def check(self) -> None:
+        """Reads every record.
+
+        Raises:
+            LabError: one is damaged; the first is named.
+        """
+        _ = self.settings, self.trainer, self.history, self.metrics
+        for name in ("status.json", "training.json", "environment.json"):
+            if (self.path / name).exists():
+                self._mapping(name)
+        said = self.status_record().get("status")
+        if said is not None and said not in list(Status):
+            raise RunError(f"{self.path / 'status.json'}: expected one of {', '.join(Status)}, got {said!r:.40}")
 
     @property
     def history(self) -> list[dict[str, float]]:
         """One mapping an epoch: epoch (from 1), step, seconds, learning_rate, and each metric."""
+        path = self.path / "history.csv"
         try:
-            text = (self.path / "history.csv").read_text("utf-8")
+            rows = csv.DictReader(io.StringIO(read_bytes(path, MAX_HISTORY).decode("utf-8")), strict=True)
+            return [{name: float(value) for name, value in row.items() if value} for row in rows]
         except FileNotFoundError:
             return []
-        return [
-            {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(io.StringIO(text))
-        ]
+        except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: more cells than columns
+            raise RunError(f"{path}: expected a table of numbers, {error}") from None
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Writes `history.csv`, a column for each name that any row has."""
@@ -201,22 +232,28 @@ class Run:
         """`report.json`: metrics, and every item in reading order.
 
         Raises:
-            LabError: there is no report.
+            LabError: there is no report, or it is damaged.
         """
-        return dict(read_json(self.path / "report.json"))
+        found = self._mapping("report.json")
+        metrics = found.get("metrics")
+        if not isinstance(metrics, dict) or not all(type(value) in (int, float) for value in metrics.values()):
+            raise RunError(f"{self.path / 'report.json'}: expected metrics as a mapping of numbers")
+        return found
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The finished report's metric values, by name; empty before there is one."""
-        with contextlib.suppress(LabError):
-            return dict(self.report["metrics"])
-        return {}
+        """The finished report's metric values, by name; empty before there is one.
+
+        Raises:
+            LabError: the report is damaged.
+        """
+        return dict(self.report["metrics"]) if (self.path / "report.json").exists() else {}
 
     @property
     def stopped(self) -> str:
         """Why training ended, in words; empty before it has."""
         with contextlib.suppress(LabError):
-            return str(read_json(self.path / "training.json")["stopped"])
+            return str(self._mapping("training.json").get("stopped", ""))
         return ""
 
     @stopped.setter
@@ -284,13 +321,16 @@ class Run:
         layers.register()
         module = str(self.record.get("class", "")).partition(":")[0]
         if module and module != "__main__":
-            with contextlib.suppress(ImportError):  # only for the layers that it may register
+            with contextlib.suppress(Exception):  # only for the layers that it may register
                 importlib.import_module(module)
         try:
+            _check_archive(path)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
                 return keras.saving.load_model(path)
-        except (ValueError, TypeError, OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        except (
+            Exception
+        ) as error:  # a damaged file may raise nearly anything, from zipfile, HDF5, Keras and its backend
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(f"{path}: expected a model that Keras can read, {reason}") from None
 
@@ -320,6 +360,47 @@ class Run:
         return float(found[metric])
 
 
+def _check_archive(path: Path) -> None:
+    """Refuses what Keras would not have written: it packs nothing, and leads nowhere outside.
+
+    Raises:
+        ValueError: it is such an archive.
+        OSError, zipfile.BadZipFile: it is none that can be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if leads_outside(info.filename):
+                raise ValueError(f"its member {info.filename!r} leads outside the archive")
+        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it unpacks to more than it has")
+        count = _numbers(parse_json(archive.read("config.json")))
+        if count > path.stat().st_size:  # each takes a byte at least
+            raise ValueError(f"its layers have {count:,} numbers, the file has {path.stat().st_size:,} bytes")
+
+
+def _numbers(config: Any) -> int:
+    """How many numbers a model has by its configuration, as far as Keras takes it; found without memory for them."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    name = "uninitialized_variables"
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, [])
+    try:
+        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+            keras.saving.deserialize_keras_object({key: config[key] for key in config if key != "compile_config"})
+        return sum(math.prod(variable.shape) for variable in global_state.get_global_attribute(name))
+    finally:  # what is in it would take its memory later; what was wrong, Keras says when it reads it once more
+        global_state.set_global_attribute(name, before)
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return (folder / "settings.json").is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
 def runs_folder() -> Path:
     """Returns the folder that runs are kept in: `LAB_RUNS`, else `runs` here."""
     return Path(os.environ.get("LAB_RUNS") or "runs")
@@ -328,7 +409,7 @@ def runs_folder() -> Path:
 def _folders(root: Path) -> list[Path]:
     try:
         return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
         return []
 
 
@@ -339,6 +420,6 @@ def find_runs(experiment: str | None = None) -> list[Run]:
         for folder in _folders(runs_folder())
         if experiment in (None, folder.name)
         for run in _folders(folder)
-        if (run / "settings.json").is_file()
+        if _is_run(run)
     ]
     return [Run(path) for path in sorted(found, key=lambda path: (path.name, str(path)))]

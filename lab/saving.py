@@ -14,7 +14,8 @@ import numpy as np
 from keras.src.random.seed_generator import global_seed_generator  # Keras exports no name for it
 
 from lab.callbacks import Callback, History, Stopping
-from lab.checkpoint import CUT, EPOCH, INSIDE, Checkpoint, CheckpointFolder
+from lab.checkpoint import Checkpoint
+from lab.checkpoint_folder import CUT, EPOCH, INSIDE, CheckpointFolder
 from lab.data import Data
 from lab.environment import versions
 from lab.errors import RunError

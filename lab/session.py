@@ -13,7 +13,7 @@ from rich.console import Console
 from lab.errors import LabError
 from lab.experiment import Experiment
 from lab.failure import explained
-from lab.files import read_json, remove_parts, write_json
+from lab.files import remove_parts, write_json
 from lab.optimization import configure
 from lab.run import Run
 from lab.status import Status, StopReason
@@ -149,8 +149,8 @@ class Session:
         environment, path = describe(), self.run.path / "environment.json"
         if self.again is not None:
             remove_parts(self.run.path)
-            with contextlib.suppress(LabError):  # the first process's machine, and those of the later ones
-                first = dict(read_json(path))
+            with contextlib.suppress(LabError, TypeError):  # the first process's machine, and those of the later ones
+                first = self.run.environment
                 environment = first | {"resumed": [*first.get("resumed", []), environment]}
         write_json(path, environment)
 

@@ -38,8 +38,8 @@ def _seconds(value: object) -> object:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-PositiveInt = pydantic.PositiveInt
-"""A whole number of 1 or more, for the items of a tuple."""
+PositiveInt = Annotated[int, pydantic.Field(gt=0, le=1_000_000)]
+"""A whole number from 1 to a million, for the items of a tuple."""
 
 NonNegativeFloat = pydantic.NonNegativeFloat
 """A number of 0 or more, for the items of a tuple."""

@@ -85,7 +85,7 @@ class Standing:
     @property
     def status(self) -> Status:
         """What the file says, unless it says `running` and nobody holds the lock."""
-        said = _STATUSES.get(self.record().get("status", ""), Status.INTERRUPTED)
+        said = _STATUSES.get(str(self.record().get("status", "")), Status.INTERRUPTED)
         if said is not Status.RUNNING or self._lock is not None:
             return said
         try:

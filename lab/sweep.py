@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from lab import backend, plots
 from lab.companions import gone_on
@@ -17,7 +18,7 @@ from lab.files import sha256, write_json
 from lab.logs import log_to
 from lab.registry import configure
 from lab.report import Report
-from lab.report.terminal import show_report
+from lab.report.terminal import plain, show_report
 from lab.run import Run, runs_folder
 from lab.settings import show
 from lab.status import Status
@@ -44,7 +45,10 @@ def choose_axis(experiment: type[Experiment[Any]], values: Mapping[str, str]) ->
     if len(many) > 1:
         raise UsageError(f"sweep: expected one setting with several values, got {', '.join(many)}")
     if many:
-        return next(iter(many.items()))
+        name, points = next(iter(many.items()))
+        if not points:
+            raise UsageError(f"sweep: expected several values, got {name}={values[name]}")
+        return name, points
     if experiment.sweep is None or experiment.sweep[0] in values:
         raise UsageError("sweep: expected a setting with several values, such as --latent-dim 8,16,32")
     return experiment.sweep[0], list(experiment.sweep[1])
@@ -95,7 +99,8 @@ class Sweep:
         for place, (value, knobs) in enumerate(self.points.items(), 1):
             label = f"{self.knob}={show(value)}".replace("/", "_")  # a folder's name, also for paths
             done = self._finished(label)
-            console.rule(f"{label} ({place} of {len(self.points)})" + (", done before" if done else ""))
+            said = f"{label} ({place} of {len(self.points)})" + (", done before" if done else "")
+            console.rule(Text(plain(said)))  # a value may look like markup
             runs[value] = done or self._train(label, knobs, console)
         return self._report(self._with_earlier(runs), console)
 
@@ -150,7 +155,7 @@ class Sweep:
         report.write({"experiment": self.experiment.name(), "knob": self.knob, "fixed": self._shared})
         write_json(self.folder / "runs.json", {show(value): str(run.path) for value, run in runs.items()})
         show_report(report, console)
-        console.print(f"\n{self.folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"\n{plain(str(self.folder / 'report.html'))}", highlight=False, markup=False, soft_wrap=True)
         return report
 
     def _first_trainer(self) -> Trainer:

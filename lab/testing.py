@@ -16,7 +16,7 @@ from rich.console import Console
 
 from lab import backend
 from lab.callbacks import Callback
-from lab.checkpoint import CheckpointFolder
+from lab.checkpoint_folder import CheckpointFolder
 from lab.checks import check_data, check_fit, check_model
 from lab.data import Data
 from lab.data.streams import batched

@@ -31,8 +31,8 @@ class Trainer(OptimizationSettings):
         SettingsError: a knob is unknown or its value is wrong.
     """
 
-    epochs: int = field(10, "Passes over the training data.", ge=1)
-    batch_size: int = field(128, "Examples in a batch.", ge=1)
+    epochs: int = field(10, "Passes over the training data.", ge=1, le=1_000_000)
+    batch_size: int = field(128, "Examples in a batch.", ge=1, le=1_000_000)
     seed: int = field(0, "Seed of weights, order and noise.", ge=0, lt=2**32)
     precision: Literal["float32", "bfloat16", "mixed_bfloat16", "mixed_float16", "float64"] = field(
         "float32", "Keras's dtype policy."

@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 import lab
-from lab.checkpoint import EPOCH, Checkpoint, CheckpointFolder
+from lab.checkpoint import Checkpoint
+from lab.checkpoint_folder import EPOCH, CheckpointFolder
 from lab.files import sha256
 from lab.registry import experiment_of
 from lab.run import Run

@@ -20,7 +20,7 @@ import pytest
 
 from lab import layers
 from lab.callbacks import Annealing, Averages, Callback, CarriedState, History, Position, Stopping
-from lab.checkpoint import CheckpointFolder
+from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Split
 from lab.run import Run
 from lab.saving import Checkpoints

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import pytest
 
-from lab.checkpoint import Checkpoint, CheckpointFolder
+from lab.checkpoint import Checkpoint
+from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Split
 from lab.errors import RunError
 
@@ -423,14 +424,13 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.fixture(params=["np.savez", "write_json", "Path.unlink"])
+@pytest.fixture(params=["lab.checkpoint.np.savez", "lab.checkpoint_folder.write_json", "pathlib.Path.unlink"])
 def killed_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def dies(*args: Any, **options: Any) -> None:
         raise Killed
 
-    target = "pathlib.Path.unlink" if request.param == "Path.unlink" else f"lab.checkpoint.{request.param}"
     with monkeypatch.context() as patch:
-        patch.setattr(target, dies)
+        patch.setattr(request.param, dies)
         yield
 
 

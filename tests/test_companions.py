@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import lab
-from lab.checkpoint import CheckpointFolder
+from lab.checkpoint_folder import CheckpointFolder
 from lab.companions import companion
 from lab.errors import BusyError, StopRequested
 from lab.run import Run, find_runs

@@ -26,7 +26,7 @@ LAYERS = (
         *("baselines", "text_baselines", "word_vectors", "classifying", "filters", "generation"),
         *("checkpoint", "optimization", "report", "checks"),
     ),
-    ("callbacks", "diagnosis", "comparison", "writing", "binary_report"),
+    ("callbacks", "checkpoint_folder", "diagnosis", "comparison", "writing", "binary_report"),
     ("progress", "experiment"),
     ("saving",),
     ("fitting", "reporting"),

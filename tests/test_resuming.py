@@ -19,7 +19,8 @@ import pytest
 
 import lab
 from lab.callbacks import History
-from lab.checkpoint import Checkpoint, CheckpointFolder
+from lab.checkpoint import Checkpoint
+from lab.checkpoint_folder import CheckpointFolder
 from lab.data.ragged import Ragged
 from lab.data.streams import Windows
 from lab.errors import RunError, SettingsError, StopRequested

@@ -15,7 +15,8 @@ import pytest
 
 import lab
 from lab.callbacks import Callback, Position, Stopping
-from lab.checkpoint import CUT, EPOCH, INSIDE, Checkpoint, CheckpointFolder
+from lab.checkpoint import Checkpoint
+from lab.checkpoint_folder import CUT, EPOCH, INSIDE, CheckpointFolder
 from lab.cli.runs import resume_by_knobs
 from lab.data import Batches, Split
 from lab.errors import RunError, SettingsError, UsageError

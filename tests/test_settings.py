@@ -394,7 +394,7 @@ NETS = st.fixed_dictionaries(
         "centred": st.booleans(),
         "title": PLAIN.filter(lambda text: len(text) >= 2),
         "activation": st.sampled_from(["relu", "gelu"]),
-        "widths": st.lists(st.integers(1, 2**70), max_size=5).map(tuple),
+        "widths": st.lists(st.integers(1, 1_000_000), max_size=5).map(tuple),
         "words": st.lists(PLAIN, max_size=4).map(tuple),
         "depth": st.none() | st.integers(1),
         "note": st.none() | PLAIN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from lab.data import DataSet, cache_folder, data_sets
-from lab.errors import DataError, UsageError, nearest
+from lab.errors import DataError, UsageError, nearest, printable
 from lab.files import human_bytes
 
 
@@ -61,4 +61,4 @@ def _chosen(names: list[str]) -> list[DataSet]:
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

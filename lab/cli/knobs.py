@@ -39,25 +39,26 @@ class KnobCommand(click.Command):
         self.groups = groups
         self.extra = extra
         self.words = words
-        options: list[click.Parameter] = [click.Option(_spellings(name)) for name, _ in extra]
+        options: list[click.Parameter] = [click.Option(_spellings(name), multiple=True) for name, _ in extra]
         taken = {name for name, _ in extra}
         for _, settings, _ in groups:
             for knob in knobs(settings):
                 if knob.name not in taken:
                     taken.add(knob.name)
                     flag = {"is_flag": False, "flag_value": "true"} if knob.is_flag else {}
-                    options.append(click.Option(_spellings(knob.name), **flag))  # type: ignore[arg-type]
+                    options.append(click.Option(_spellings(knob.name), multiple=True, **flag))  # type: ignore[arg-type]
         options.append(click.Argument(["values"], nargs=-1, metavar=f"{words} [NAME=VALUE]...".strip()))
 
-        def callback(values: tuple[str, ...], **given: str | None) -> None:
-            chosen = {name: value for name, value in given.items() if value is not None}
+        def callback(values: tuple[str, ...], **given: tuple[str, ...]) -> None:
             plain, named = split_words(values)
             if plain and not words:
                 raise UsageError(f"{plain[0]}: expected --name value or name=value")
-            twice = sorted(named.keys() & chosen.keys())
+            pairs = [*named, *((name, value) for name, many in given.items() for value in many)]
+            names = [name for name, _ in pairs]
+            twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise UsageError(f"{', '.join(twice)}: given twice, as --name value and as name=value")
-            action(plain, {**named, **chosen})
+                raise UsageError(f"{', '.join(twice)}: given twice; expected one --name value or name=value of each")
+            action(plain, dict(pairs))
 
         super().__init__(name, params=options, callback=callback, help=help)
 
@@ -76,13 +77,13 @@ class KnobCommand(click.Command):
                     formatter.write_dl(rows)
 
 
-def split_words(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+def split_words(words: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Tells `name=value` from plain words; a name has letters, digits and underscores only."""
-    plain, named = [], {}
+    plain, named = [], []
     for word in words:
         name, equals, value = word.partition("=")
         if equals and name.replace("-", "_").isidentifier():
-            named[name.replace("-", "_")] = value
+            named.append((name.replace("-", "_"), value))
         else:
             plain.append(word)
     return plain, named

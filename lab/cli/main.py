@@ -138,19 +138,26 @@ def _predict(experiment: Experiment[Any], run: Run, inputs: list[str], options: 
     from lab import backend
     from lab.errors import FAILURE, LabError
     from lab.logs import log_to
+    from lab.report.terminal import plain
 
     backend.select(run.trainer.get("backend"))
-    failed = False
+    failed, shown = False, plain if sys.stdout.isatty() else _encodable
     with log_to(Console(stderr=True)):
         for said in experiment.predict(run, inputs, options):
             if isinstance(said, LabError):
                 failed = True
                 click.echo(f"lab: {said}", err=True)
             else:
-                click.echo(said, nl=False)
+                sys.stdout.write(shown(said))  # `click.echo` would take escapes out of what a file gets
                 sys.stdout.flush()
     if failed:
         raise SystemExit(FAILURE)
+
+
+def _encodable(text: str) -> str:
+    """Text as it is, but for what the standard output cannot say: bytes of the command line that were no text."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 @click.group(context_settings=_CONTEXT)
@@ -270,15 +277,18 @@ _data_command("remove", "Delete data sets from the cache.")
 
 def main() -> None:
     """The console script: turns errors into one line and an exit code."""
-    from lab.errors import FAILURE, INTERRUPTED, USAGE, LabError
+    from lab.errors import FAILURE, INTERRUPTED, USAGE, LabError, printable
 
     show_trace = "--traceback" in sys.argv[1:]
     try:
         lab.main(standalone_mode=False, prog_name="lab")
     except click.exceptions.Exit as error:
         raise SystemExit(error.exit_code) from None
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(f"lab: expected a command; `{error.ctx.command_path} --help` shows what there is", err=True)
+        raise SystemExit(USAGE) from None
     except click.ClickException as error:
-        click.echo(f"lab: {error.format_message()}", err=True)
+        click.echo(f"lab: {printable(error.format_message())}", err=True)
         raise SystemExit(USAGE) from None
     except (KeyboardInterrupt, click.Abort) as error:
         _trace(show_trace)

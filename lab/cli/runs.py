@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab import registry
-from lab.errors import LabError, UsageError
+from lab.errors import LabError, UsageError, printable
 from lab.experiment import Experiment
 from lab.report import Report
 from lab.report.core import number
@@ -26,25 +27,32 @@ def show_runs(experiment: str | None, console: Console) -> None:
     found = find_runs(experiment)
     if not found:
         of = f" of {experiment}" if experiment else ""
-        console.print(f"There are no runs{of} yet; `lab list` shows what can be run.", markup=False)
+        console.print(printable(f"There are no runs{of} yet; `lab list` shows what can be run."), markup=False)
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("run", "status", "key metric", "epochs", "settings"):
         table.add_column(column, overflow="fold", no_wrap=column in ("status", "key metric", "epochs"))
-    classes = {name: _class(name) for name in {run.experiment for run in found}}
+    kind_of = functools.cache(_class)
     for run in found:
-        metrics, kind = run.metrics, classes[run.experiment]
-        key = kind.key_metric if kind else ""
-        value = f"{key} {number(metrics[key])}" if key in metrics else ""
-        cells = [str(run.path), str(run.status), value, str(len(run.history)), _changed(run, kind)]
-        table.add_row(*(Text(cell) for cell in cells))
+        try:
+            run.check()
+            cells = _cells(run, kind_of(run.experiment))
+        except LabError as error:  # the others are listed all the same
+            cells = [str(run.path), "damaged", "", "", str(error)]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
+
+
+def _cells(run: Run, kind: type[Experiment[Any]] | None) -> list[str]:
+    metrics, key = run.metrics, kind.key_metric if kind else ""
+    value = f"{key} {number(metrics[key])}" if key in metrics else ""
+    return [str(run.path), str(run.status), value, str(len(run.history)), _changed(run, kind)]
 
 
 def _class(name: str) -> type[Experiment[Any]] | None:
     try:
         return registry.load(name)
-    except (LabError, ImportError):  # its file has gone; the run is listed all the same
+    except Exception:  # its file has gone, or is broken; the run is listed all the same
         return None
 
 
@@ -69,7 +77,7 @@ def show_run(name: str, console: Console) -> None:
     reason = f": {record['reason']}" if record.get("reason") else ""
     stage = f" in {record['stage']}" if record.get("stage") else ""
     said = f"{run.path}: {run.status}{stage}{reason} (no report)"
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(said), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_weights_hash(name: str) -> None:
@@ -107,15 +115,16 @@ def report_again(name: str, console: Console) -> None:
     from lab import backend
     from lab.data.streams import tokens_of
     from lab.logs import log_to
-    from lab.reporting import make_report, show_made
+    from lab.reporting import check_records, make_report, show_made
 
     run = Run.load(name)
     run.lock()
     try:
-        trainer = Trainer(**run.trainer)
+        trainer = registry.trainer_of(run)
         backend.select(trainer.backend)
         experiment = registry.experiment_of(run)
         with log_to(console), backend.configured(trainer.precision, trainer.seed):
+            check_records(run)
             _ = run.model  # says at once when there is none
             data = experiment.prepare()
             if trainer.fast_dev_run:

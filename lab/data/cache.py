@@ -20,8 +20,8 @@ import platformdirs
 
 from lab.data.arrays import Provenance
 from lab.data.sources import Files, Source, check
-from lab.errors import DataError, LabError
-from lab.files import free_bytes, human_bytes, read_json, sha256, write_json
+from lab.errors import DataError, LabError, UsageError
+from lab.files import free_bytes, human_bytes, read_bytes, read_json, sha256, write_json
 
 log = logging.getLogger("lab.data")
 
@@ -29,9 +29,16 @@ _RECORD = "origin.json"
 
 
 def cache_folder() -> Path:
-    """Returns the folder that data sets are kept in: `LAB_CACHE`, else the user's cache folder."""
+    """Returns the folder that data sets are kept in: `LAB_CACHE`, else the user's cache folder.
+
+    Raises:
+        UsageError: it is below the home of a user that there is not.
+    """
     chosen = os.environ.get("LAB_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lab", appauthor=False)
+    try:
+        return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lab", appauthor=False)
+    except RuntimeError as error:
+        raise UsageError(f"LAB_CACHE={chosen}: expected a folder, {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +97,7 @@ class DataSet:
         files: Files = {}
         for name in self.files:
             try:
-                files[name] = (self.folder / name).read_bytes()
+                files[name] = read_bytes(self.folder / name, 2 * self.size)
             except OSError as error:
                 raise DataError(f"{self.folder / name}: {error.strerror or error}") from None
         check(files, self.files, str(self.folder))

@@ -13,7 +13,7 @@ from lab.data.arrays import Array, Data, Provenance, Split
 from lab.data.streams import Windows
 from lab.data.text import Vocabulary, read_text
 from lab.errors import DataError, SettingsError, nearest
-from lab.files import sha256
+from lab.files import expand, sha256
 
 NAMES = ("sonnets", "plays", "shakespeare", "tiny_shakespeare")
 IGNORED = -1  # the target behind a text's end
@@ -67,10 +67,10 @@ def load(name: str, data: Path | None = None) -> Corpus:
     """
     path = data or (Path(name) if name not in NAMES else None)
     if path is not None:
+        path = expand(path)
         try:
-            path = path.expanduser()
-            found = data is not None or path.exists()
-        except (OSError, RuntimeError):  # a name that is too long, a folder that may not be read, an unknown user
+            found = data is not None or (bool(name) and path.exists())
+        except OSError:  # a name that is too long, a folder that may not be read
             found = False
         if not found:
             raise SettingsError(

@@ -6,8 +6,10 @@ import gzip
 import io
 import math
 import pickle
+import zipfile
 import zlib
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +44,46 @@ def from_idx(content: bytes, name: str) -> Array:
         return data.reshape(shape)
     except ValueError:  # no bytes, but sizes beyond any memory
         raise DataError(f"{name}: expected an array that fits in memory, got shape {shape}") from None
+
+
+def read_npz(file: IO[bytes], most: int, names: Collection[str] | None = None) -> dict[str, Array]:
+    """Reads the arrays of an `.npz` file; no pickle among them is read, and no more memory taken than their bytes need.
+
+    Args:
+        file: the archive.
+        most: bytes that they may have together, unpacked.
+        names: the ones wanted; all unless given.
+
+    Raises:
+        KeyError: one of the names is missing.
+        ValueError, EOFError, OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error: it is damaged.
+    """
+    with zipfile.ZipFile(file) as archive:
+        wanted = [name.removesuffix(".npy") for name in archive.namelist()] if names is None else names
+        there = {info.filename: info for info in archive.infolist()}
+        missing = [name for name in wanted if f"{name}.npy" not in there]
+        if missing:
+            raise KeyError(f"{missing[0]} is not a file in the archive")
+        members = {name: there[f"{name}.npy"] for name in wanted}
+        if sum(info.file_size for info in members.values()) > most:
+            raise ValueError(f"it unpacks to more than {most:,} bytes")
+        return {name: _read_npy(archive, info) for name, info in members.items()}
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{info.filename}: expected NumPy's format 1 or 2, got {version}")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        if dtype.hasobject or min(shape, default=0) < 0 or len(shape) > 32:
+            raise ValueError(f"{info.filename}: expected an array of numbers, got {dtype} of shape {shape}")
+        size, there = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+        if size != there:  # before memory is taken for what the header says
+            raise ValueError(f"{info.filename}: expected {size} bytes for {dtype} of shape {shape}, got {there}")
+        stream.seek(0)
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _latin1(text: str, encoding: str) -> bytes:

@@ -11,9 +11,19 @@ import numpy as np
 
 from lab.data.arrays import Array
 from lab.errors import DataError
-from lab.files import write_bytes
+from lab.files import read_bytes, write_bytes
 
 _MAX_PIXELS = 50_000_000
+_MAX_BYTES = 1 << 30
+_FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "WEBP",
+    "PPM",
+)  # others of Pillow's start programs, or are never tested
 
 
 def read_grey(path: Path) -> Array:
@@ -27,21 +37,26 @@ def read_grey(path: Path) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            with Image.open(io.BytesIO(read_bytes(path, _MAX_BYTES)), formats=_FORMATS) as picture:
                 if picture.width * picture.height > _MAX_PIXELS:
                     raise DataError(f"{path}: expected at most {_MAX_PIXELS:,} pixels, got {picture.size}")
                 if picture.mode.startswith("I;16"):  # Pillow would cut it off at 255
                     wide = np.asarray(picture, np.float32)
                     return wide / np.float32(65535)
+                if picture.mode == "F" and not np.isfinite(np.asarray(picture)).all():
+                    raise ValueError("its numbers are not finite")
                 rgba = picture.convert("RGBA")
+    except DataError:
+        raise
     except UnidentifiedImageError:
         raise DataError(f"{path}: expected a picture (PNG, JPEG, ...), this is none") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: expected at most {_MAX_PIXELS:,} pixels, there are more") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise DataError(f"{path}: expected a picture, {str(error) or type(error).__name__}") from None
+    except Exception as error:  # a damaged file may raise nearly anything, from Pillow and zlib
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"{path}: expected a picture, {reason}") from None
     white = Image.new("RGBA", rgba.size, "white")  # what shines through a transparent picture
     grey = Image.alpha_composite(white, rgba).convert("L")
     return np.asarray(grey, np.float32) / np.float32(255)

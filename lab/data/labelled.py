@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import lzma
 import re
 import tarfile
 import zlib
@@ -17,7 +18,7 @@ import numpy as np
 from lab.data.arrays import Array, Provenance
 from lab.data.text import decode, read_text
 from lab.errors import DataError, nearest
-from lab.files import sha256
+from lab.files import expand, leads_outside, read_bytes, sha256
 
 POSITIVE = ("1", "pos", "positive", "true", "yes", "good", "recommended", "fresh", "5")
 MAX_TEXT = 1 << 22  # bytes of one text
@@ -135,7 +136,7 @@ def load(path: Path, text_column: str = "text", label_column: str = "label") -> 
     Raises:
         DataError: it is none of them, cannot be read, or has not two labels.
     """
-    path = path.expanduser()
+    path = expand(path)
     if path.is_dir():
         parts, classes, digest, size = _read_folder(path)
     elif path.name.endswith((".tar.gz", ".tgz", ".tar")):
@@ -227,8 +228,7 @@ def _read_folder(path: Path) -> Found:
 
 def _content(file: Path) -> bytes:
     try:
-        with file.open("rb") as stream:
-            return stream.read(MAX_TEXT + 1)
+        return read_bytes(file, MAX_TEXT)
     except OSError as error:
         raise DataError(f"{file}: expected a text file, {error.strerror or error}") from None
 
@@ -243,8 +243,14 @@ def read_archive(path: Path) -> Found:
     def members() -> Iterable[tuple[str, int, str, bytes]]:
         try:
             _check_end(path)
-            with tarfile.open(path) as archive:
+            total, seen = 0, set()
+            with tarfile.open(path, tarinfo=_Header) as archive:
                 for member in archive:
+                    total += member.size
+                    if total > MAX_ALL:
+                        raise DataError(f"{path}: expected at most {MAX_ALL >> 30} GiB, there is more")
+                    if leads_outside(member.name):
+                        raise DataError(f"{path}: refused, its member {member.name!r} leads outside the archive")
                     match = _MEMBER.fullmatch(member.name.removeprefix("./"))
                     if match is None or not member.isfile():
                         continue
@@ -253,15 +259,31 @@ def read_archive(path: Path) -> Found:
                     stream = archive.extractfile(member)
                     assert stream is not None
                     part, label, name = match.groups()
+                    if match.groups() in seen:
+                        raise DataError(f"{path}: expected each text once, {member.name!r} is there twice")
+                    seen.add(match.groups())
                     yield part, int(label == "pos"), f"{part}/{label}/{name}", stream.read()
-        except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
             raise DataError(f"{path}: expected a tar archive, {error}") from None
 
     return _gathered(members(), ("neg", "pos"))
 
 
+class _Header(tarfile.TarInfo):
+    """A member's header; one that is no file is read into memory whole, for a long name or an attribute."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0 or (found.size > MAX_TEXT and not found.isreg()):
+            raise tarfile.ReadError(f"a header says {found.size} bytes")
+        return found
+
+
 def _check_end(path: Path) -> None:
     """Refuses a `.tar` that was cut short, which `tarfile` would read as a shorter one; compressed ones it notices."""
+    if not path.is_file():
+        raise OSError("it is a pipe or a device, no file" if path.exists() else "there is no such file")
     if path.suffix == ".tar":
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - 2 * tarfile.BLOCKSIZE))

@@ -13,16 +13,17 @@ import numpy as np
 
 from lab.data.arrays import Array, Data, Provenance, Split
 from lab.data.cache import DataSet
-from lab.data.formats import from_idx, gunzip, to_idx, unpickle_arrays
+from lab.data.formats import from_idx, gunzip, read_npz, to_idx, unpickle_arrays
 from lab.data.sources import Download, Files, Wheel
 from lab.errors import DataError
-from lab.files import sha256
+from lab.files import expand, sha256
 
 SIDE = 28  # pixels
 VALIDATION = 5_000  # the last images of the official training set
 _NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
 _MAX_BYTES = 64 << 20
+_MAX_NPZ_BYTES = 2 << 30  # of a user's own arrays
 
 
 def load(path: str | Path | None = None) -> Data:
@@ -40,7 +41,7 @@ def load(path: str | Path | None = None) -> Data:
         DataError: it cannot be had, or is not images of that size with digits as labels.
     """
     if path:
-        files = _own_copy(Path(path).expanduser())
+        files = _own_copy(expand(path))
         content = b"".join(files[name] for name in _NAMES)
         provenance = Provenance("MNIST format", "your file", str(path), sha256(content), len(content))
     else:
@@ -77,19 +78,16 @@ def _from_npz(path: Path) -> Files:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: expected an .npz file of arrays, this is none")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
-        with archive:
-            arrays = [archive[name] for name in _NPZ_NAMES]
+        with path.open("rb") as file:
+            arrays = list(read_npz(file, _MAX_NPZ_BYTES, _NPZ_NAMES).values())
     except KeyError as error:
         raise DataError(f"{path}: expected arrays {', '.join(_NPZ_NAMES)}, {error.args[0]}") from None
     except Exception as error:  # a damaged archive may raise nearly anything, from zipfile, zlib and NumPy
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: expected an .npz file of arrays, {reason}") from None
     for name, array in zip(_NPZ_NAMES, arrays, strict=True):
-        if not isinstance(array, np.ndarray):  # NumPy gives a member that is no array as bytes
-            raise DataError(f"{path}: {name}: expected an array, it is something else")
+        if not 1 <= array.ndim <= 3:
+            raise DataError(f"{path}: {name}: expected 1 to 3 axes, got shape {array.shape}")
         if array.dtype.kind not in "ui" or (array.size and (array.min() < 0 or array.max() > 255)):
             raise DataError(f"{path}: {name}: expected whole numbers from 0 to 255, got {array.dtype}")
     return {name: to_idx(array) for name, array in zip(_NAMES, arrays, strict=True)}

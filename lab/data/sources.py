@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from lab.errors import DataError
-from lab.files import sha256
+from lab.files import leads_outside, sha256
 
 log = logging.getLogger("lab.data")
 
@@ -162,8 +162,7 @@ def read_member(archive: Path, member: str, max_bytes: int) -> bytes:
     try:
         with zipfile.ZipFile(archive) as file:
             for name in file.namelist():
-                path = PurePosixPath(name.replace("\\", "/"))
-                if path.is_absolute() or ".." in path.parts:
+                if leads_outside(name):
                     raise DataError(f"{archive.name}: refused, its member {name!r} leads outside the archive")
             try:
                 info = file.getinfo(member)

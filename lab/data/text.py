@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.data.arrays import Array
 from lab.errors import DataError
+from lab.files import read_bytes
 
 UNKNOWN = "\ufffd"  # what stands for a character that the vocabulary lacks; its number is 0
 MAX_BYTES = 1 << 30
@@ -24,9 +25,9 @@ def read_text(path: Path) -> tuple[str, bytes]:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise DataError(f"{path}: expected at most {MAX_BYTES >> 20} MiB of text, it has {size >> 20}; give a part")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: expected a text file, {error.strerror or error}") from None
+        content = read_bytes(path, MAX_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise DataError(f"{path}: expected a text file, {getattr(error, 'strerror', None) or error}") from None
     return decode(content, str(path)), content
 
 

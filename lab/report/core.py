@@ -6,11 +6,14 @@ import dataclasses
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import UsageError
+import pydantic
+
+from lab.errors import RunError, UsageError
 from lab.files import write_bytes, write_json, write_text
 from lab.settings import show
 
@@ -240,21 +243,30 @@ class Report:
 
     @classmethod
     def read(cls, folder: Path, record: Mapping[str, Any]) -> Report:
-        """Makes a report again from what `report.json` holds."""
-        report = cls(folder, str(record["title"]), str(record.get("subtitle", "")))
-        for entry in record["items"]:
-            values = {name: value for name, value in entry.items() if name != "kind"}
-            if entry["kind"] == "table":
-                values["columns"] = tuple(values["columns"])
-                values["rows"] = tuple(tuple(row) for row in values["rows"])
-            if entry["kind"] == "thresholds":
-                values = {name: _tuples(value) for name, value in values.items()}
-            report.items.append(_KINDS[entry["kind"]](**values))
+        """Makes a report again from what `report.json` holds.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        report = cls(folder, str(record.get("title", "")), str(record.get("subtitle", "")))
+        try:
+            for entry in record["items"]:
+                values = {name: value for name, value in entry.items() if name != "kind"}
+                report.items.append(_read(_KINDS[entry["kind"]], values))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise RunError(f"{folder / 'report.json'}: expected a report, {type(error).__name__}: {reason}") from None
         return report
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _read(kind: type[Any], values: Mapping[str, Any]) -> Item:
+    """Makes an item of what JSON holds, with the types that its class says."""
+    item: Item = pydantic.TypeAdapter(kind).validate_python(values)
+    if isinstance(item, Table) and any(len(row) != len(item.columns) for row in item.rows):
+        raise ValueError("a row has another length than the columns")
+    if isinstance(item, Thresholds) and not 0 < len(item.thresholds) == len(item.counts):
+        raise ValueError("there are not counts for each threshold")
+    return item
 
 
 def spans(text: str) -> list[tuple[bool, str]]:
@@ -263,6 +275,15 @@ def spans(text: str) -> list[tuple[bool, str]]:
     if len(parts) % 2 == 0:  # one backtick without its partner is just that
         return [(False, text)]
     return [(place % 2 == 1, part) for place, part in enumerate(parts) if part]
+
+
+def shown(text: str) -> str:
+    """Returns text whose control and formatting characters, which could drive a terminal, are shown as `\\ufffd`."""
+    return "".join(char if _is_text(char) else "\ufffd" for char in text)
+
+
+def _is_text(char: str) -> bool:
+    return char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
 
 
 def numeric_columns(table: Table) -> list[bool]:

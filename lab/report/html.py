@@ -8,7 +8,7 @@ import hashlib
 import importlib.resources
 from typing import Any
 
-from lab.report.core import Metric, Picture, Report, Table, Thresholds, number, numeric_columns, spans
+from lab.report.core import Metric, Picture, Report, Table, Thresholds, number, numeric_columns, shown, spans
 
 
 def to_html(report: Report) -> str:
@@ -24,7 +24,7 @@ def to_html(report: Report) -> str:
     if any(isinstance(item, Thresholds) for item in report.items):
         script = importlib.resources.files("lab.report").joinpath("thresholds.js").read_text("utf-8")
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # this script, and no other
-    return template.render(report=report, blocks=_blocks(report), script=script, allowed=allowed)
+    return shown(template.render(report=report, blocks=_blocks(report), script=script, allowed=allowed))
 
 
 def _blocks(report: Report) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from lab.report.core import (
     Answer,
@@ -17,6 +16,7 @@ from lab.report.core import (
     Thresholds,
     number,
     numeric_columns,
+    shown,
     spans,
 )
 
@@ -51,18 +51,13 @@ def to_markdown(report: Report) -> str:
             parts.append(caption + _table(item))
         elif isinstance(item, Picture):
             parts.append(f"![{_escape(item.caption)}]({item.file})\n\n{_block(_escape(item.caption))}".strip())
-    return "\n\n".join(parts) + "\n"
+    return shown("\n\n".join(parts)) + "\n"
 
 
 def _fenced(text: str) -> str:
     """A code block: its fence is longer than any run of backticks inside, so that nothing ends it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    lines = "".join(char if _is_text(char) else "\ufffd" for char in text)
-    return f"{fence}text\n{lines}\n{fence}"
-
-
-def _is_text(char: str) -> bool:
-    return char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
+    return f"{fence}text\n{shown(text)}\n{fence}"
 
 
 def _table(table: Table) -> str:

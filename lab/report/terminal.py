@@ -93,11 +93,16 @@ def _words(text: str) -> RichText:
 
 
 def _plain(text: str, style: str = "") -> RichText:
-    """Text without markup; control characters, which could drive a terminal, are shown as `\\ufffd`."""
-    return RichText("".join(map(_safe, text)), style=style)
+    """Text without markup."""
+    return RichText(plain(text), style=style)
+
+
+def plain(text: str) -> str:
+    """Returns text whose control characters, which could drive a terminal, are shown as `\\ufffd`."""
+    return "".join(map(_safe, text))
 
 
 def _safe(char: str) -> str:
     if unicodedata.category(char) == "Zs":  # a space of any width; Python calls only one of them printable
         return " "
-    return char if char.isprintable() or char == "\n" else "\ufffd"
+    return char if char.isprintable() or char in "\n\t" else "\ufffd"

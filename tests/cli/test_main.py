@@ -47,7 +47,7 @@ def test_help_of_an_experiment_shows_both_kinds_of_knobs_with_defaults() -> None
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     assert "--latent-dim Numbers in one digit's code. [whole number >= 1 and <= 784; default: 32]" in text
-    assert "--epochs Passes over the training data. [whole number >= 1; default: 32]" in text
+    assert "--epochs Passes over the training data. [whole number >= 1 and <= 1000000; default: 32]" in text
     assert "--preset" in text
 
 

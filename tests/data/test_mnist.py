@@ -162,7 +162,10 @@ LABELS = np.zeros(120, np.uint8)
         ({"y_train": LABELS.astype("U1")}, r"y_train: expected whole numbers from 0 to 255, got <U1"),
         ({"y_train": np.full(120, -1)}, r"y_train: expected whole numbers from 0 to 255"),
         ({"x_train": np.full((120, 28, 28), 256)}, r"x_train: expected whole numbers from 0 to 255"),
-        ({"y_train": np.array([None] * 120)}, r"expected an .npz file of arrays, Object arrays cannot be loaded"),
+        (
+            {"y_train": np.array([None] * 120)},
+            r"expected an .npz file of arrays, y_train.npy: expected an array of numbers, got object",
+        ),
         ({"y_test": None}, r"expected arrays x_train, y_train, x_test, y_test, y_test is not a file in the archive"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "+".join(value),

@@ -36,6 +36,7 @@ from lab.report.core import (
     Thresholds,
     number,
     numeric_columns,
+    shown,
     spans,
 )
 from lab.report.html import to_html
@@ -424,10 +425,10 @@ def test_spaces_of_all_kinds_are_spaces(report: Report, space: str) -> None:
 
 def test_the_terminal_shows_everything(tmp_path: Path) -> None:
     output = printed(filled(tmp_path))
-    for shown in ("title words", "subtitle words", "section words", "question words", "loss", "0.5", "help words"):
-        assert shown in output
-    for shown in ("caption words", "column words", "cell words", f"{tmp_path / 'figures' / 'curve.png'}  figure words"):
-        assert shown in output
+    for part in ("title words", "subtitle words", "section words", "question words", "loss", "0.5", "help words"):
+        assert part in output
+    for part in ("caption words", "column words", "cell words", f"{tmp_path / 'figures' / 'curve.png'}  figure words"):
+        assert part in output
 
 
 def test_metrics_at_the_end_are_printed_too(report: Report) -> None:
@@ -533,7 +534,7 @@ def test_a_sample_is_kept_line_by_line_in_the_record(tmp_path: Path, text: str) 
 @pytest.mark.parametrize("text", [VERSE, *HOSTILE.values()], ids=["verse", *HOSTILE])
 def test_a_sample_is_shown_on_the_page_as_it_is_and_adds_no_element(tmp_path: Path, text: str) -> None:
     page, plain = to_html(sampled(tmp_path, text, text)), to_html(sampled(tmp_path, "words", "words"))
-    assert preformatted(page) == text
+    assert preformatted(page) == shown(text)
     assert Page(page).shape == Page(plain).shape
     assert Page(page).comments == []
     assert "<" not in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)[0]
