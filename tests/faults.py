@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 FAULTS = {"full": errno.ENOSPC, "read-only": errno.EROFS, "short": errno.EFBIG, "flush": errno.EIO, "rename": errno.EIO}
-SHORT = 40  # bytes of a file that a short write leaves
+SHORT = 8  # bytes of a file that a short write leaves
 
 
 class Disk:

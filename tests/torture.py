@@ -1,8 +1,11 @@
 """Kills runs of every experiment on real data at random instants and goes on with them: `make torture`.
 
 Each case starts a run, kills it (SIGKILL) at an instant drawn from a seed, which may be in any stage,
-and goes on with it, half of the time killing that once more. In the end its weights, history and
+and goes on with it, half of the time killing that once more. Others are started on a disk that fails
+at one of the files that they write, or that is really full for a while (where a small one can be
+mounted): they must say so in one line, and are then gone on with. In the end weights, history and
 metrics are compared with those of the run that was never touched: all must be the same to the last bit.
+Last comes the table of hostile inputs, `tests/hostile.py`.
 """
 
 from __future__ import annotations
@@ -104,17 +107,32 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     return [name for name in wanted if found[name] != wanted[name]]
 
 
-def torture(name: str, knobs: Mapping[str, Any], kills: int, seed: int, folder: Path) -> Tally:
-    """Kills runs of one experiment so often; says each case that was lost."""
-    words = [f"{knob}={value}" for knob, value in knobs.items()]
-    began = time.monotonic()
-    wrong = finish(start(["run", name, *words, f"run_dir={folder / 'untouched'}"]))
-    if wrong:
-        raise SystemExit(f"{name}: the untouched run failed: {wrong}")
-    took, wanted, tally = time.monotonic() - began, outcome(folder / "untouched"), Tally()
-    chance = random.Random(f"{seed} {name}")
+def untouched(name: str, words: list[str], folder: Path) -> tuple[dict[str, Any], float, int]:
+    """Runs an experiment that nothing disturbs; returns its outcome, its seconds and how many files it wrote."""
+    began, path = time.monotonic(), folder / "untouched"
+    command = [sys.executable, "-m", "tests.faults", "full", "0", "once", "run", name, *words, f"run_dir={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name}: the untouched run failed: {done.stderr[-2000:]}")
+    return outcome(path), time.monotonic() - began, int(done.stdout.split()[-1])
+
+
+def judge(name: str, what: str, path: Path, wanted: Mapping[str, Any], wrong: str, tally: Tally) -> None:
+    """Counts a case whose run has been gone on with; one that was lost is said."""
+    lost = differences(outcome(path), wanted) if Run(path).is_whole else ["everything"]
+    tally.cases += 1
+    tally.survived += not (lost or wrong)
+    if lost or wrong:
+        print(f"{name}: {what}: {', '.join(lost)} differ; {path}\n{wrong}", flush=True)  # noqa: T201
+
+
+def killed(
+    name: str, words: list[str], kills: int, chance: random.Random, folder: Path, wanted: Mapping[str, Any], took: float
+) -> Tally:
+    """Kills runs of one experiment so often, and goes on with them."""
+    tally = Tally()
     while tally.kills < kills:
-        path = folder / f"case-{tally.cases}"
+        path = folder / f"killed-{tally.cases}"
         process, instants = start(["run", name, *words, f"run_dir={path}"]), []
         for _ in range(1 + (chance.random() < 0.5)):
             instants.append(round(took * chance.random(), 3))
@@ -125,45 +143,56 @@ def torture(name: str, knobs: Mapping[str, Any], kills: int, seed: int, folder: 
             tally.stages[stage] = tally.stages.get(stage, 0) + 1
             process = start(["resume", str(path)])
         wrong = finish(process) if process.returncode is None else ""
-        whole = Run(path).is_whole
-        lost = differences(outcome(path), wanted) if whole else ["everything"]
-        tally.cases += 1
-        tally.survived += not lost
-        if lost:
-            print(f"{name}: killed after {instants} s: {', '.join(lost)} differ; {path}\n{wrong}", flush=True)  # noqa: T201
+        judge(name, f"killed after {instants} s", path, wanted, wrong, tally)
     return tally
 
 
-def arguments(words: Sequence[str]) -> tuple[int, int, list[str]]:
-    """Returns how many kills, which seed and which experiments the words ask for; exits with 2 where they do not."""
+def arguments(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Returns the numbers and the experiments that the words ask for; exits with 2 where they are no such words."""
     known = sorted(names())
-    told = dict(word.partition("=")[::2] for word in words)
-    only = told.get("only", ",".join(known)).split(",")
-    numbers = told.get("kills", "25"), told.get("seed", "0")
-    if told.keys() - {"kills", "seed", "only"} or not all(map(str.isdecimal, numbers)) or set(only) - set(known):
-        said = f"torture: expected kills=25 seed=0 only={','.join(known)}, got {' '.join(words)}"
-        print(said, file=sys.stderr)  # noqa: T201
+    told = {"kills": "25", "seed": "0", "faults": "8", "hostile": "1", "only": ",".join(known)}
+    for word in words:
+        name, _, value = word.partition("=")
+        told[name] = value
+    only = told.pop("only").split(",")
+    if len(told) > 4 or not all(map(str.isdecimal, told.values())) or set(only) - set(known):
+        said = f"expected kills=25 seed=0 faults=8 hostile=1 only={','.join(known)}, got {' '.join(words)}"
+        print(f"torture: {said}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2)
-    return int(numbers[0]), int(numbers[1]), only
+    return {name: int(value) for name, value in told.items()}, only
 
 
 def main() -> None:
     """Runs every case and prints the table; the exit code is 1 where anything was lost."""
-    kills, seed, only = arguments(sys.argv[1:])
+    from tests.torture_disk import failing, full
+
+    told, only = arguments(sys.argv[1:])
     folder = Path(tempfile.mkdtemp(prefix="lab-torture-"))
     os.environ["LAB_RUNS"] = str(folder / "runs")
-    lost = 0
-    known = settings(folder)
+    known, tallies = settings(folder), list[Tally]()
     for name in only:
-        (folder / name).mkdir()
-        tally = torture(name, known[name], kills, seed, folder / name)
-        lost += tally.cases - tally.survived
-        stages = ", ".join(f"{stage} {count}" for stage, count in sorted(tally.stages.items()))
-        said = f"cases {tally.cases}, kills {tally.kills} ({stages}), survived {tally.survived}"
-        print(f"{name:<22} {said}, lost {tally.cases - tally.survived}", flush=True)  # noqa: T201
-    if not lost:
+        place = folder / name
+        place.mkdir()
+        words = [f"{knob}={value}" for knob, value in known[name].items()]
+        wanted, took, files = untouched(name, words, place)
+        chance = random.Random(f"{told['seed']} {name}")
+        parts = {
+            "killed": killed(name, words, told["kills"], chance, place, wanted, took),
+            "a disk that fails": failing(name, words, told["faults"], chance, place, wanted, files),
+            "a full disk": full(name, words, bool(told["faults"]), chance, place, wanted, took),
+        }
+        for part, tally in parts.items():
+            tallies.append(tally)
+            stages = ", ".join(f"{stage} {count}" for stage, count in sorted(tally.stages.items()))
+            said = f"cases {tally.cases:>3}, survived {tally.survived:>3}, lost {tally.cases - tally.survived}"
+            kills = f", kills {tally.kills}" * bool(tally.kills)
+            print(f"{name:<22} {part:<18} {said}{kills} {f'({stages})' * bool(stages)}", flush=True)  # noqa: T201
+    cases, survived = sum(tally.cases for tally in tallies), sum(tally.survived for tally in tallies)
+    print(f"{'all':<22} {'':<18} cases {cases:>3}, survived {survived:>3}, lost {cases - survived}", flush=True)  # noqa: T201
+    if cases == survived:
         shutil.rmtree(folder)
-    raise SystemExit(1 if lost else 0)
+    hostile = subprocess.run([sys.executable, "-m", "tests.hostile"], check=False).returncode if told["hostile"] else 0
+    raise SystemExit(1 if cases > survived or hostile else 0)
 
 
 if __name__ == "__main__":
