@@ -1,0 +1,91 @@
+"""`make bench`: runs the parts in order, prints a table for each row, and writes `bench.json`.
+
+    python -m tests.bench [only=PART[,PART]] [output=bench.json]
+
+The exit code is 1 where two sides reached different losses (one of them did less) or an engine
+failed, 2 where the words are wrong. A goal that is missed is said, and is no error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lab.errors import nearest
+from lab.files import write_json
+from tests.bench import machine, show
+from tests.bench.pairs import BenchError
+from tests.bench.parts import PARTS
+
+
+def arguments(words: Sequence[str]) -> tuple[list[str], Path]:
+    """Returns which parts to run, in their order, and where the JSON goes.
+
+    Raises:
+        ValueError: a word is unknown.
+    """
+    told = {"only": ",".join(PARTS), "output": "bench.json"}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name not in told or not value:
+            raise ValueError(f"bench: expected only=PART[,PART] and output=FILE, got {word!r}{nearest(name, told)}")
+        told[name] = value
+    chosen = told["only"].split(",")
+    for part in chosen:
+        if part not in PARTS:
+            raise ValueError(f"bench: expected only={','.join(PARTS)}, got only={part}{nearest(part, PARTS)}")
+    return [part for part in PARTS if part in chosen], Path(told["output"])
+
+
+def run(parts: Sequence[str], output: Path, console: Console) -> int:
+    """Runs the parts, writes the file after each row, and returns the exit code."""
+    began = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    wrong: list[str] = []
+    about = machine.describe()
+    for name, value in about.items():
+        console.print(f"{name}: {value or 'none'}", soft_wrap=True, highlight=False, markup=False)
+
+    def tell(said: str) -> None:
+        console.print(f"{time.monotonic() - began:6.0f} s  {said}", style="dim", highlight=False, soft_wrap=True)
+
+    def record() -> dict[str, Any]:
+        return {"machine": about, "seconds": time.monotonic() - began, "rows": rows, "wrong": wrong}
+
+    for part in parts:
+        tell(part)
+        try:
+            for row in PARTS[part](tell):
+                rows.append({"part": part, **row})
+                wrong += [f"{row['row']}: the loss of {name} differs" for name in row.get("differ", ())]
+                for table in show.tables(row):
+                    console.print(table)
+                write_json(output, record())
+        except BenchError as error:
+            wrong.append(f"{part}: {error}")
+            console.print(wrong[-1], style="red", highlight=False)
+    write_json(output, record())
+    console.print(show.markdown(rows), soft_wrap=True, highlight=False, markup=False)
+    for said in wrong:
+        console.print(said, style="red", highlight=False, markup=False)
+    tell(f"done; {output}")
+    return 1 if wrong else 0
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    try:
+        parts, output = arguments(sys.argv[1:])
+    except ValueError as error:
+        Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
+        raise SystemExit(2) from None
+    raise SystemExit(run(parts, output, Console()))
+
+
+if __name__ == "__main__":
+    main()
