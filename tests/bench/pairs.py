@@ -26,7 +26,18 @@ THREADS = 2  # in each engine's pool for the parts of an operation
 PAUSE = 0.3  # seconds before a turn, so that the threads of the one before have gone to sleep
 OURS = "lab"
 
-Say = Callable[[str], None]
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What all parts are told.
+
+    Args:
+        say: shows a line of progress.
+        pairs: rounds that count, instead of each row's own number.
+    """
+
+    say: Callable[[str], None]
+    pairs: int | None = None
 
 
 class BenchError(Exception):
@@ -149,37 +160,47 @@ class Worker:
         self._errors.close()
 
 
-def call(function: str, folder: Path, options: Mapping[str, Any], env: Mapping[str, str] | None = None) -> None:
-    """Runs a function that takes no turns in a process of its own, and waits for its end.
+def call(
+    function: str,
+    folder: Path,
+    options: Mapping[str, Any],
+    env: Mapping[str, str] | None = None,
+    *,
+    torch: bool = False,
+) -> dict[str, float]:
+    """Runs a function that takes no turns in a process of its own, and returns what it found.
 
     Raises:
         BenchError: it failed.
     """
-    worker = Worker(Engine(function, OURS, function, env=env or {}), folder, options)
+    worker = Worker(Engine(function, OURS, function, env=env or {}, torch=torch), folder, options)
     try:
         worker.wait()
+        return worker.turns[0]
     finally:
         worker.close()
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
+def own_folder() -> Iterator[Path]:
+    """Makes a folder for the length of a block."""
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as made:
         yield Path(made)
 
 
-def compare(row: Comparison, say: Say) -> dict[str, Any]:
+def compare(row: Comparison, bench: Bench) -> dict[str, Any]:
     """Runs a row and returns what `bench.json` says of it.
 
     Raises:
         BenchError: an engine failed that is not optional.
     """
-    began = time.monotonic()
+    began, say = time.monotonic(), bench.say
+    row = row if bench.pairs is None else dataclasses.replace(row, pairs=bench.pairs)
     options = {**row.options, "turns": row.warm + row.pairs}
     engines = [engine for engine in row.engines if OTHER.exists() or not engine.torch]
     left_out = {one.name: "PyTorch is not installed in .venv-bench" for one in row.engines if one not in engines}
     say(f"{row.name}: {', '.join(engine.name for engine in engines)}")
-    with _folder() as folder, contextlib.ExitStack() as ending:
+    with own_folder() as folder, contextlib.ExitStack() as ending:
         if row.prepare:
             call(row.prepare, folder, options)
         workers = [Worker(engine, folder, options) for engine in engines]

@@ -78,4 +78,5 @@ def markdown(rows: Iterable[Row]) -> str:
 
 def _cell(ratio: Mapping[str, Any]) -> str:
     goal = "" if ratio["goal"] is None else f", goal {ratio['goal']}"
-    return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}{goal})"
+    digits = 2 if ratio["median"] >= 0.1 else 4
+    return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} to {ratio['max']:.{digits}f}{goal})"

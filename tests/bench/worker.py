@@ -49,11 +49,12 @@ class Turns:
         """Stops the clock before the turn ends, so that what follows in it is not counted."""
         self._seconds = time.perf_counter() - self._began
 
-    def end(self, **found: float) -> None:
-        """Tells the parent the seconds, unless `found` has its own, and what came out: `loss`, `steps`."""
+    def end(self, *, per: int = 1, **found: float) -> None:
+        """Tells the parent the seconds, each of `per` pieces of work, and what came out: `loss`, `steps`."""
         if self._seconds is None:
             self.stop()
-        line = {"seconds": self._seconds} | {name: float(value) for name, value in found.items()}
+        assert self._seconds is not None
+        line = {"seconds": self._seconds / per} | {name: float(value) for name, value in found.items()}
         self._tell.write(json.dumps(line) + "\n")
         self._tell.flush()
 
