@@ -73,7 +73,7 @@ def run(parts: Sequence[str], pairs: int | None, output: Path, console: Console)
                 write_json(output, record())
         except BenchError as error:
             wrong.append(f"{part}: {error}")
-            console.print(wrong[-1], style="red", highlight=False)
+            tell(wrong[-1])
     write_json(output, record())
     console.print(show.markdown(rows), soft_wrap=True, highlight=False, markup=False)
     for said in wrong:

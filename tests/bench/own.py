@@ -47,7 +47,7 @@ class WholeEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has n
             self.loss = None
 
 
-class _Given(Autoencoder):
+class Given(Autoencoder):
     """The autoencoder on given data, from given weights."""
 
     folder: Path
@@ -63,10 +63,10 @@ class _Given(Autoencoder):
         return model
 
 
-def _given(turns: Turns) -> _Given:
+def _given(turns: Turns) -> Given:
     lab.backend.select(None)
-    _Given.folder, _Given.task = turns.folder, turns.options["task"]
-    return _Given(hidden_units=()) if _Given.task == "small" else _Given()
+    Given.folder, Given.task = turns.folder, turns.options["task"]
+    return Given(hidden_units=()) if Given.task == "small" else Given()
 
 
 def bare(turns: Turns) -> None:
@@ -86,7 +86,7 @@ def with_trainer(turns: Turns) -> None:
     plain: dict[str, Any] = {"learning_rate_schedule": None, "warmup_steps": 0}
     trainer = lab.Trainer(epochs=turns.count, batch_size=256, run_dir=turns.folder / f"run{time.time_ns()}", **plain)
     console = Console(file=io.StringIO(), force_terminal=True)  # with bars, as on a terminal
-    steps = -(-len(tasks.load(_Given.task, turns.folder).train) // 256)
+    steps = -(-len(tasks.load(Given.task, turns.folder).train) // 256)
     trainer.run(experiment, callbacks=[WholeEpoch(turns, steps)], console=console, report=False)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.bench import alone
 from tests.bench.pairs import Bench, Comparison, Engine, compare
 
-KERAS, LIGHTNING, TORCH = "Keras fit", "Lightning", "PyTorch"
+KERAS, LIGHTNING, TORCH = "Keras", "Lightning", "PyTorch"
 _TRAINING = "tests.bench.training"
 _TORCH = "tests.bench.torch_training"
 
@@ -24,7 +24,7 @@ def training_engines(keras: str = f"{_TRAINING}:with_keras", lab: str = f"{_TRAI
     return [
         Engine("lab", "lab", lab),
         Engine("Keras fit", KERAS, keras),
-        Engine("Keras fit, jit_compile, steps_per_execution=16", KERAS + ", jit", keras, {"jit": True}),
+        Engine("Keras fit, jit_compile, steps_per_execution=16", f"{KERAS}, jit", keras, {"jit": True}),
         Engine("Lightning", LIGHTNING, lightning, torch=True),
         Engine("Lightning, barebones", LIGHTNING, lightning, barebones, torch=True),
         Engine("Lightning, barebones, torch.compile", LIGHTNING, lightning, both, torch=True, optional=True),

@@ -43,19 +43,24 @@ def prepare(turns: Turns) -> None:
     np.savez(turns.folder / "data.npz", **arrays, **{f"y{place}": batch[1] for place, batch in enumerate(batches)})
     tasks.save_weights(turns.folder, model.get_weights())
     optimizer = model.optimizer.get_config()
-    told = {name: optimizer[name] for name in ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay")}
+    told = {name: optimizer[name] for name in ("learning_rate", "beta_1", "beta_2", "weight_decay")}
     known = experiment.settings
     told |= {
         name: getattr(known, name) for name in ("units", "segment", "word_dropout", "embedding_dropout", "dropout")
     }
-    told |= {"warmup": trainer.warmup_steps, "ema": trainer.ema_momentum, "batch": trainer.batch_size}
+    told |= {
+        "epsilon": tasks.EPSILON,
+        "warmup": trainer.warmup_steps,
+        "ema": trainer.ema_momentum,
+        "batch": trainer.batch_size,
+    }
     told |= {"steps": train.steps_per_epoch, "total": len(batches)}
     (turns.folder / "told.json").write_text(json.dumps(told))
     turns.end()
 
 
 def _configured(model: Any, trainer: Trainer, train: Batches, turns: Turns) -> None:
-    model.set_weights(tasks.load_weights(turns.folder))
+    tasks.begin(model, turns.folder)
     configure(model, trainer, turns.count * train.steps_per_epoch)
 
 
@@ -81,14 +86,14 @@ def with_keras(turns: Turns) -> None:
     train, _ = batches_for(trainer, data)
     _configured(model, trainer, train, turns)
     faster(model, turns.options)
-    arrays = np.load(turns.folder / "data.npz")
-    made = [(arrays[f"x{place}"], arrays[f"y{place}"]) for place in range(len(arrays.files) // 2)]
+    arrays, steps = np.load(turns.folder / "data.npz"), train.steps_per_epoch
+    made = [(arrays[f"x{place}"], arrays[f"y{place}"]) for place in range(turns.count * steps)]
+    clock = Clock(turns, steps)
 
     def batches() -> Iterator[Any]:
-        yield from made
+        yield from made[clock.epoch * steps : (clock.epoch + 1) * steps]
 
     kinds = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, 1), tf.float32)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=kinds).prefetch(2)
-    steps = train.steps_per_epoch
-    clock = Clock(turns, steps)
-    model.fit(dataset, epochs=turns.count, steps_per_epoch=steps, callbacks=[clock], verbose=0)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=kinds)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    model.fit(dataset, epochs=turns.count, callbacks=[clock], verbose=0)

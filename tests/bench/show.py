@@ -59,7 +59,7 @@ def _measures(row: Row) -> Table:
 
 def markdown(rows: Iterable[Row]) -> str:
     """Returns the README's table: each row with its ratios, then what has no rival."""
-    columns = ("Keras fit", "Keras fit, jit", "Lightning", "PyTorch")
+    columns = ("Keras", "Keras, jit", "Lightning", "PyTorch")
     compared = ["| time of lab / time of | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     own = ["| measured | value | goal |", "|---|---:|---:|"]
     for row in rows:

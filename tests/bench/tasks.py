@@ -18,6 +18,7 @@ from lab.data import corpus, mnist
 from lab.data.arrays import leaves
 from tests.bench.worker import Turns
 
+EPSILON = 1e-12  # Adam's: Keras adds it before the bias is corrected, PyTorch after, so that both need a tiny one
 BATCH = {"small": 256, "deep": 256, "denoising": 256, "characters": 64, "sentiment": 64}
 
 
@@ -107,7 +108,7 @@ def prepare(turns: Turns) -> None:
     keras.utils.set_random_seed(0)
     model = made.build(load(task, turns.folder))
     save_weights(turns.folder, model.get_weights())
-    told = {"batch": BATCH[task], "learning_rate": float(model.optimizer.learning_rate)}
+    told = {"batch": BATCH[task], "learning_rate": float(model.optimizer.learning_rate), "epsilon": EPSILON}
     (turns.folder / "told.json").write_text(json.dumps(told))
     turns.end()
 
@@ -121,6 +122,12 @@ def load_weights(folder: Path) -> list[Any]:
     """Returns the weights that every side begins from."""
     found = np.load(folder / "weights.npz")
     return [found[f"w{place}"] for place in range(len(found.files))]
+
+
+def begin(model: keras.Model, folder: Path) -> None:
+    """Gives a model what every side begins from: the weights, and an epsilon that means the same to all."""
+    model.set_weights(load_weights(folder))
+    model.optimizer.epsilon = EPSILON
 
 
 def examples(split: lab.Split) -> int:

@@ -40,7 +40,7 @@ def give(modules: Any, weights: list[torch.Tensor]) -> None:
                 getattr(module, f"weight_ih{name}").copy_(next(left).T)
                 getattr(module, f"weight_hh{name}").copy_(next(left).T)
                 getattr(module, f"bias_ih{name}").copy_(next(left))
-                getattr(module, f"bias_hh{name}").zero_()
+                getattr(module, f"bias_hh{name}").zero_().requires_grad_(False)  # Keras has one bias, this two
     if next(left, None) is not None:
         raise ValueError("the model of Keras has more weights than this one")
 
@@ -145,9 +145,9 @@ class Task:
         self.steps = -(-len(self.x) // self.told["batch"])
 
     def _optimize(self) -> None:
-        parameters, told = list(self.model.parameters()), self.told
+        parameters, told = [one for one in self.model.parameters() if one.requires_grad], self.told
         if self.task != "sentiment":
-            self.optimizer = torch.optim.Adam(parameters, told["learning_rate"], eps=1e-7, fused=True)
+            self.optimizer = torch.optim.Adam(parameters, told["learning_rate"], eps=told["epsilon"], fused=True)
             return
         betas = (told["beta_1"], told["beta_2"])
         rest = {"eps": told["epsilon"], "weight_decay": told["weight_decay"], "fused": True}
@@ -183,5 +183,5 @@ class Task:
     def average(self) -> None:
         """Moves the averages of the weights, where the task keeps them."""
         if self.averages:
-            now = [parameter.detach() for parameter in self.model.parameters()]
+            now = [parameter.detach() for parameter in self.model.parameters() if parameter.requires_grad]
             torch._foreach_lerp_(self.averages, now, 1 - self.told["ema"])

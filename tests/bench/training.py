@@ -20,8 +20,10 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         super().__init__()
         self.turns = turns
         self.steps = steps
+        self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epoch = epoch
         self.turns.begin()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -38,7 +40,7 @@ def with_lab(turns: Turns) -> None:
     experiment, data = tasks.experiment(task), tasks.load(task, turns.folder)
     trainer = lab.Trainer(batch_size=tasks.BATCH[task])
     model = experiment.build(data)
-    model.set_weights(tasks.load_weights(turns.folder))
+    tasks.begin(model, turns.folder)
     train, validation = batches_for(trainer, data)
     prepare_model(model, trainer, [])
     callbacks = [Position(train), CarriedState(), Clock(turns, train.steps_per_epoch)]
@@ -51,7 +53,7 @@ def with_keras(turns: Turns) -> None:
     task = turns.options["task"]
     data = tasks.load(task, turns.folder)
     model = tasks.experiment(task, rival=True).build(data)
-    model.set_weights(tasks.load_weights(turns.folder))
+    tasks.begin(model, turns.folder)
     faster(model, turns.options)
     x, y = data.train.parts()
     size = tasks.BATCH[task]
