@@ -63,16 +63,15 @@ def markdown(rows: Iterable[Row]) -> str:
     compared = ["| time of lab / time of | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     own = ["| measured | value | goal |", "|---|---:|---:|"]
     for row in rows:
-        if "sides" in row:
-            cells = []
-            for name in columns:
-                ratio = row["ratios"].get(name)
-                cells.append("-" if ratio is None else _cell(ratio))
-            compared.append(f"| {row['title']} | " + " | ".join(cells) + " |")
-        else:
+        if "sides" not in row:
             for value in row["values"]:
                 goal = "" if value.get("goal") is None else f"≤ {value['goal']}"
                 own.append(f"| {row['title']}: {value['name']} | {number(value['value'])} {value['unit']} | {goal} |")
+        elif set(row["ratios"]) & set(columns):
+            cells = [_cell(row["ratios"][name]) if name in row["ratios"] else "-" for name in columns]
+            compared.append(f"| {row['title']} | " + " | ".join(cells) + " |")
+        else:
+            own += [f"| {row['title']} | {_cell(ratio)} | {ratio['goal'] or ''} |" for ratio in row["ratios"].values()]
     return "\n".join([*(compared if len(compared) > 2 else []), "", *(own if len(own) > 2 else [])]).strip()
 
 
