@@ -59,15 +59,14 @@ test: $(STAMP) ## the tests, two files at a time
 check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
 
-bench: $(STAMP) ## how fast it is, against others: all, or only=batches, only=lstm, only=sentiment
-	@case "$(only)" in ""|batches|lstm|sentiment) ;; \
-	  *) echo "bench: expected only=batches, lstm or sentiment, got only=$(only)" >&2; exit 2 ;; esac
-	@test "$(only)" = batches || $(MAKE) --no-print-directory $(RIVALS)
-	@for part in $(or $(only),batches lstm sentiment); do $(BIN)/python -m tests.bench_$$part || exit; done
+bench: $(STAMP) ## how fast it is, against others: all in under 40 minutes, or only=autoencoder,lstm,...
+	@$(BIN)/python -m tests.bench check $(ARGS)
+	@$(MAKE) --no-print-directory $(RIVALS)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(RIVALS): # PyTorch, in an environment of its own
+$(RIVALS): # PyTorch and Lightning, in an environment of their own
 	@$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 lightning==2.6.6 numpy
 	@touch $@
 
 torture: $(STAMP) ## kill runs of every experiment at random instants, and see that nothing is lost: kills=25 seed=0

@@ -1,0 +1,97 @@
+"""Engines that only look: digits through the autoencoder, reviews through the classifier."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import keras
+import numpy as np
+
+import lab
+from experiments.autoencoder import Autoencoder
+from lab.classifying import TextClassifier
+from lab.data import mnist
+from lab.run import Run
+from tests.bench import sentiment, tasks
+from tests.bench.training import faster
+from tests.bench.worker import Turns
+
+
+def prepare_digits(turns: Turns) -> None:
+    """Writes the test digits and a model as a run keeps it."""
+    lab.backend.select(None)
+    data = mnist.load().as_inputs_and_targets()
+    keras.utils.set_random_seed(0)
+    _save(turns, Autoencoder(), Autoencoder().build(data))
+    np.savez(turns.folder / "data.npz", x=data.test.x[: int(turns.options["examples"])])
+    (turns.folder / "told.json").write_text("{}")
+    turns.end()
+
+
+def prepare_reviews(turns: Turns) -> None:
+    """Writes reviews by their number, padded to the width of the longest, and a model as a run keeps it."""
+    experiment, data, _ = sentiment.ready(turns)
+    keras.utils.set_random_seed(0)
+    _save(turns, experiment, experiment.build(data))
+    texts = data.train.x[: int(turns.options["examples"])]
+    np.savez(turns.folder / "data.npz", x=texts[np.arange(len(texts))], lengths=texts.lengths, widths=texts.widths)
+    known = experiment.settings
+    told = {name: getattr(known, name) for name in ("units", "segment", "word_dropout", "embedding_dropout", "dropout")}
+    (turns.folder / "told.json").write_text(json.dumps(told))
+    turns.end()
+
+
+def _save(turns: Turns, experiment: Any, model: Any) -> None:
+    tasks.save_weights(turns.folder, model.get_weights())
+    run = Run.create(experiment.name(), turns.folder / "run")
+    kind = type(experiment)
+    run.write_settings(
+        {"experiment": experiment.name(), "class": f"{kind.__module__}:{kind.__qualname__}", "trainer": {}}
+    )
+    run.model = model
+    run.save_model()
+    run.unlock()
+
+
+def _model(turns: Turns) -> Any:
+    lab.backend.select(None)
+    model = Run.load(turns.folder / "run").model
+    faster(model, turns.options)
+    return model
+
+
+def digits(turns: Turns) -> None:
+    """`predict` on images: as the lab's reports do it, or by the options of an engine."""
+    model, x = _model(turns), np.load(turns.folder / "data.npz")["x"]
+    size = int(turns.options.get("predict_batch", 1000))
+    for _ in range(turns.count):
+        turns.begin()
+        drawn = model.predict(x, batch_size=size, verbose=0)
+        turns.stop()
+        turns.end(loss=float(np.square(np.asarray(drawn) - x).mean()))
+
+
+def reviews_with_lab(turns: Turns) -> None:
+    """`TextClassifier.logits`, as reports and `lab predict` have it."""
+    from lab.data.ragged import Ragged
+
+    classifier = TextClassifier(_model(turns))
+    arrays = np.load(turns.folder / "data.npz")
+    x, lengths = arrays["x"], arrays["lengths"]
+    texts = Ragged.of([row[:length] for row, length in zip(x, lengths, strict=True)], arrays["widths"].tolist())
+    for _ in range(turns.count):
+        turns.begin()
+        logits = classifier.logits(texts)
+        turns.stop()
+        turns.end(loss=float(np.logaddexp(0, logits).mean()))
+
+
+def reviews_with_keras(turns: Turns) -> None:
+    """`predict` on the padded array."""
+    model, x = _model(turns), np.load(turns.folder / "data.npz")["x"]
+    for _ in range(turns.count):
+        turns.begin()
+        logits = model.predict(x, batch_size=int(turns.options.get("predict_batch", 32)), verbose=0)
+        turns.stop()
+        turns.end(loss=float(np.logaddexp(0, np.asarray(logits, np.float64)).mean()))
