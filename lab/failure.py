@@ -38,8 +38,11 @@ def explained(error: BaseException, run: Path, stage: str, batch_size: int) -> B
     return error
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python or a backend found no memory."""
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether Python or a backend found no memory; Keras wraps what a layer raises in an error of its own."""
+    if error is None:
+        return False
     if isinstance(error, MemoryError) or type(error).__name__ in _MEMORY:
         return True
-    return isinstance(error, Exception) and any(said in str(error) for said in _MEMORY_SAID)
+    said = isinstance(error, Exception) and any(said in str(error) for said in _MEMORY_SAID)
+    return said or is_out_of_memory(error.__cause__ or error.__context__)

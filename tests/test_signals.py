@@ -74,15 +74,22 @@ def wait_for(run: Path, stage: str, process: subprocess.Popen[str]) -> None:
     time.sleep(1.5)  # until its first steps are done
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_kill_stops_in_order(tmp_path: Path, begin: Callable[[str], subprocess.Popen[str]]) -> None:
+    process = begin("run slow nap=0.1 run_dir=cut")
+    wait_for(tmp_path / "cut", "fit", process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    assert (tmp_path / "cut" / "model.keras").is_file()
+
+
 def test_the_first_signal_stops_in_order_and_the_run_goes_on(
-    tmp_path: Path, begin: Callable[[str], subprocess.Popen[str]], number: signal.Signals
+    tmp_path: Path, begin: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     whole = begin("run slow run_dir=whole")
     assert whole.wait(120) == 0
     process = begin("run slow nap=0.1 run_dir=cut")
     wait_for(tmp_path / "cut", "fit", process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.strip() == "lab: interrupted; lab resume cut goes on, lab report cut shows the best model so far"

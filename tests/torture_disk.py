@@ -59,7 +59,7 @@ def full(
     wanted: Mapping[str, Any],
     took: float,
 ) -> Tally:
-    """Fills a small disk to its last byte while a run writes to it, then makes room; none where it cannot be mounted."""
+    """Fills a small disk to its last byte while a run writes to it, then makes room; not where none can be mounted."""
     tally = Tally()
     with tempfile.TemporaryDirectory(dir=folder) as mounted:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}m", "tmpfs", mounted]
