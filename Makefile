@@ -64,7 +64,7 @@ bench: $(STAMP) ## how fast it is, against others: all in under 40 minutes, or o
 	@$(MAKE) --no-print-directory $(RIVALS)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(RIVALS): # PyTorch and Lightning, in an environment of their own
+$(RIVALS): Makefile # PyTorch and Lightning, in an environment of their own
 	@$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 lightning==2.6.6 numpy
 	@touch $@
