@@ -40,7 +40,7 @@ def adapter(batches: Batches) -> Any:
         get_jax_iterator = get_numpy_iterator
 
         def get_tf_dataset(self) -> Any:
-            return _index_blocks(batches) if batches.block else _gathered(batches)
+            return _IndexBlocks(batches) if batches.block else _gathered(batches)
 
         def get_torch_dataloader(self) -> Any:
             to_tensor: Callable[[Any], Any] = keras.ops.convert_to_tensor
@@ -75,16 +75,16 @@ def _options(tf: Any) -> Any:
     return options
 
 
-def _indices(batches: Batches, size: int) -> Any:
-    """A dataset of an epoch's indices, `size` at a time; the epoch is looked up when it is iterated over."""
+def _indices(batches: Batches) -> Any:
+    """A dataset of an epoch's indices, a batch's at a time; the epoch is looked up when it is iterated over."""
     import tensorflow as tf
 
-    whole = isinstance(batches, Streams) and size == batches.batch_size  # a carried state has a fixed size
+    whole = isinstance(batches, Streams)  # a carried state has a fixed size
 
     def of_an_epoch(_: Any) -> Any:
         order = tf.numpy_function(lambda: batches.remaining().astype(np.int32), [], tf.int32, stateful=True)
         order.set_shape([None])
-        return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=whole)
+        return tf.data.Dataset.from_tensor_slices(order).batch(batches.batch_size, drop_remainder=whole)
 
     return tf.data.Dataset.range(1).flat_map(of_an_epoch)
 
@@ -93,14 +93,23 @@ def _gathered(batches: Batches) -> Any:
     import tensorflow as tf
 
     parts = hold(batches)
-    dataset = _indices(batches, batches.batch_size).map(lambda chosen: gather(parts, chosen), num_parallel_calls=1)
+    dataset = _indices(batches).map(lambda chosen: gather(parts, chosen), num_parallel_calls=1)
     return dataset.prefetch(_PREFETCH).with_options(_options(tf))
 
 
-def _index_blocks(batches: Batches) -> Any:
-    import tensorflow as tf
+class _IndexBlocks:
+    """An epoch's indices, many batches' at a time; the epoch is looked up when it is iterated over.
 
-    return _indices(batches, batches.block * batches.batch_size).prefetch(1).with_options(_options(tf))
+    No `tf.data`: its threads and its hand-over take longer than there is to do.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.size = batches.block * batches.batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        order = self.batches.remaining().astype(np.int32)
+        return (order[start : start + self.size] for start in range(0, len(order), self.size))
 
 
 @contextlib.contextmanager
@@ -199,7 +208,7 @@ def _has_convolutions(model: keras.Model) -> bool:
 
 
 def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, steps: int) -> Callable[[Any], Any]:
-    """Returns a function of an iterator over index blocks: trains on the next block, returns the metrics.
+    """Returns a function of an iterator over blocks of indices: trains on the next block, returns the metrics.
 
     Whole batches go through one program, whose loop takes as many of them as there are; the smaller
     last batch of an epoch has a program of its own. A network with convolutions takes its batches one
@@ -229,20 +238,21 @@ def _function(model: keras.Model, step: Callable[[Any], Any], batches: Batches, 
     programs: dict[int | None, Any] = {}
 
     def one(chosen: Any) -> Any:
-        width = batches.split.x.width(chosen.numpy()) if isinstance(batches, Buckets) else None
+        width = batches.split.x.width(chosen) if isinstance(batches, Buckets) else None
         if width not in programs:
             fixed = functools.partial(last_batch, width=width)
             programs[width] = tf.function(fixed, jit_compile=True, input_signature=signature)
-        return programs[width](chosen)
+        return programs[width](tf.constant(chosen))
 
     def run(iterator: Any) -> Any:
         chosen = next(iterator)
-        whole = int(chosen.shape[0]) // size
+        whole = len(chosen) // size
         metrics = None
         if loops and whole:
-            block = tf.pad(tf.reshape(chosen[: whole * size], (whole, size)), [[0, steps - whole], [0, 0]])
-            metrics = loop(block, tf.constant(whole))
-        for place in range(whole * size if loops else 0, int(chosen.shape[0]), size):
+            block = np.zeros((steps, size), np.int32)
+            block[:whole] = chosen[: whole * size].reshape(whole, size)
+            metrics = loop(tf.constant(block), tf.constant(whole))
+        for place in range(whole * size if loops else 0, len(chosen), size):
             metrics = one(chosen[place : place + size])
         return metrics
 

@@ -435,7 +435,7 @@ def test_the_fused_loop_is_given_the_starts_and_gathers_what_numpy_has() -> None
     parts = hold(batches)
     compiled = tf.function(lambda chosen: gather(parts, chosen), jit_compile=True)
     batches.seek(0, 1)
-    blocks = [block.numpy() for block in batches.feed().get_tf_dataset()]
+    blocks = list(batches.feed().get_tf_dataset())
     steps = batches.steps_per_epoch - 1
     assert [len(block) for block in blocks] == [2 * 3] * (steps // 2) + [3] * (steps % 2)
     chosen = np.concatenate(blocks).reshape(-1, 3)
