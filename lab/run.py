@@ -5,26 +5,20 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
-import hashlib
 import html
 import importlib
 import io
-import math
 import os
 import secrets
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lab import layers
+from lab import model_file
 from lab.data import Data
 from lab.data.streams import batched
 from lab.errors import LabError, RunError, nearest
-from lab.files import atomic_path, expand, leads_outside, parse_json, read_bytes, read_json, write_json, write_text
+from lab.files import expand, read_bytes, read_json, write_json, write_text
 from lab.status import Standing, Status, StopReason
 
 if TYPE_CHECKING:
@@ -305,45 +299,21 @@ class Run:
         Raises:
             WriteError: the disk is full or the folder cannot be written.
         """
-        optimizer, self.model.optimizer = self.model.optimizer, None  # two thirds of the bytes; checkpoints have it
-        try:
-            with atomic_path(self.path / "model.keras") as part:
-                self.model.save(part)
-        finally:
-            self.model.optimizer = optimizer
+        model_file.save(self.model, self.path / "model.keras")
 
     def _load_model(self) -> keras.Model:
-        import keras
-
         path = self.path / "model.keras"
         if not path.is_file():
             raise RunError(f"{self.path}: expected a trained model; the run has none (it is {self.status})")
-        layers.register()
         module = str(self.record.get("class", "")).partition(":")[0]
         if module and module != "__main__":
             with contextlib.suppress(Exception):  # only for the layers that it may register
                 importlib.import_module(module)
-        try:
-            _check_archive(path)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
-                return keras.saving.load_model(path)
-        except (
-            Exception
-        ) as error:  # a damaged file may raise nearly anything, from zipfile, HDF5, Keras and its backend
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise RunError(f"{path}: expected a model that Keras can read, {reason}") from None
+        return model_file.load(path)
 
     def weights_hash(self) -> str:
         """Returns the SHA-256 of the model's weights, in the order that it has them: 64 hex digits."""
-        import keras
-
-        digest = hashlib.sha256()
-        for weight in self.model.weights:
-            value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-            digest.update(f"{value.dtype} {value.shape}\n".encode())
-            digest.update(value.tobytes())
-        return digest.hexdigest()
+        return model_file.weights_hash(self.model)
 
     def evaluate(self, split: str, metric: str = "loss") -> float:
         """Returns a compiled metric's value over one split (`train`, `validation` or `test`).
@@ -358,40 +328,6 @@ class Run:
         if metric not in found:
             raise RunError(f"metric {metric!r}: the model has {', '.join(found)}{nearest(metric, found)}")
         return float(found[metric])
-
-
-def _check_archive(path: Path) -> None:
-    """Refuses what Keras would not have written: it packs nothing, and leads nowhere outside.
-
-    Raises:
-        ValueError: it is such an archive.
-        OSError, zipfile.BadZipFile: it is none that can be read.
-    """
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if leads_outside(info.filename):
-                raise ValueError(f"its member {info.filename!r} leads outside the archive")
-        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
-            raise ValueError("it unpacks to more than it has")
-        count = _numbers(parse_json(archive.read("config.json")))
-        if count > path.stat().st_size:  # each takes a byte at least
-            raise ValueError(f"its layers have {count:,} numbers, the file has {path.stat().st_size:,} bytes")
-
-
-def _numbers(config: Any) -> int:
-    """How many numbers a model has by its configuration, as far as Keras takes it; found without memory for them."""
-    import keras
-    from keras.src.backend.common import global_state
-
-    name = "uninitialized_variables"
-    before = global_state.get_global_attribute(name)
-    global_state.set_global_attribute(name, [])
-    try:
-        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
-            keras.saving.deserialize_keras_object({key: config[key] for key in config if key != "compile_config"})
-        return sum(math.prod(variable.shape) for variable in global_state.get_global_attribute(name))
-    finally:  # what is in it would take its memory later; what was wrong, Keras says when it reads it once more
-        global_state.set_global_attribute(name, before)
 
 
 def _is_run(folder: Path) -> bool:

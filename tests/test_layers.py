@@ -20,6 +20,7 @@ LAYERS = (
     ("failure", "files", "environment", "discovery", "logs"),
     ("settings", "data", "status", "new"),
     ("layers",),
+    ("model_file",),
     ("plots", "run", "scores", "text_scores", "ngrams", "backend"),
     ("classification",),
     (
