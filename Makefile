@@ -16,7 +16,7 @@ $(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(su
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all sweep runs generate classify test check bench torture clean $(NAMES)
+.PHONY: help setup all new sweep runs generate classify test check bench torture clean $(NAMES)
 
 help: ## what there is
 	@echo "make TARGET [setting=value ...]"; echo
@@ -40,6 +40,10 @@ $(NAMES): $(STAMP)
 
 all: $(STAMP) ## every experiment, one after the other
 	@for name in $(NAMES); do $(BIN)/lab run "$$name" $(ARGS) || exit; done
+
+new: $(STAMP) ## an experiment that runs as it is, and its test: make new name=my_idea
+	@test -n "$(name)" || { echo "new: expected name=my_idea, got none" >&2; exit 2; }
+	@$(BIN)/lab new "$$name"
 
 sweep: $(STAMP) ## one run for each value of a setting: make sweep latent_dim=8,16,32
 	@name="$(or $(experiment),autoencoder)"; $(BIN)/lab sweep "$$name" $(filter-out experiment=%,$(ARGS))
