@@ -28,7 +28,7 @@ from lab.errors import DataError, LabError, RunError, SettingsError
 from lab.report import Report
 from lab.run import Run
 from tests.conftest import reviews
-from tests.hostile_inputs import idx_folder, npz, tar
+from tests.hostile.inputs import idx_folder, npz, tar
 
 FEW, MANY = (
     settings(deadline=None, max_examples=count, suppress_health_check=list(HealthCheck), database=None)
@@ -229,7 +229,7 @@ def test_an_index_that_is_damaged_is_made_again_as_it_was(tmp_path: Path, conten
 
 
 def test_a_checkpoint_with_objects_inside_or_a_size_beyond_memory_takes_neither(tmp_path: Path) -> None:
-    from tests.hostile_inputs import npy, pack
+    from tests.hostile.inputs import npy, pack
 
     for content in (npy((1 << 50,)), npy((1,), "|O", b"x"), npy((2**62, 2**62)), npy((1,) * 40)):
         path = pack(tmp_path / "c.npz", {"meta.npy": content})

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import Case, cases, complaints
-from tests.hostile_inputs import World, train_all
+from tests.hostile.inputs import World, train_all
+from tests.hostile.table import Case, cases, complaints
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,4 @@ def test_there_are_many_cases_and_each_has_its_own_name() -> None:
     names = [f"{case.group}: {case.name}" for case in cases()]
     assert len(names) >= 150
     assert len(set(names)) == len(names)
+    assert f"{len(names)} hostile inputs" in README.read_text("utf-8")

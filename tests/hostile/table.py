@@ -15,8 +15,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
-import time
 import traceback
 import unicodedata
 import warnings
@@ -25,7 +23,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.hostile_inputs import World, train_all
+from tests.hostile.inputs import World
+
+Make = Callable[[World], object]  # makes an input in a world
 
 
 def nothing(world: World) -> None:
@@ -57,7 +57,7 @@ class Case:
     words: str | tuple[str, ...] | Callable[[World], object]
     said: str
     code: int = 1
-    make: Callable[[World], object] = nothing
+    make: Make = nothing
     lines: int | None = None
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     stdin: bytes = b""
@@ -224,37 +224,6 @@ def _content(folder: Path) -> dict[str, str]:
 
 def cases() -> tuple[Case, ...]:
     """Every case."""
-    from tests import hostile_cases
+    from tests.hostile.cases import CASES
 
-    return hostile_cases.CASES
-
-
-def main() -> None:
-    """Runs every case and prints the table; the exit code is 1 where one was lost."""
-    import lab  # noqa: F401  (first: it silences what TensorFlow says when it starts)
-
-    only = sys.argv[1:]
-    with tempfile.TemporaryDirectory(prefix="lab-hostile-") as folder:
-        trained, tally = Path(folder) / "trained", dict[str, list[int]]()
-        began = time.monotonic()
-        train_all(trained)
-        print(f"trained in {time.monotonic() - began:.1f} s")  # noqa: T201
-        for place, case in enumerate(cases()):
-            if only and not any(word in f"{case.group}: {case.name}" for word in only):
-                continue
-            began = time.monotonic()
-            wrong = complaints(case, World(Path(folder) / str(place), trained))
-            took = time.monotonic() - began
-            count = tally.setdefault(case.group, [0, 0])
-            count[0] += 1
-            count[1] += bool(wrong)
-            if wrong or took > 3:
-                print(f"{case.group}: {case.name}: {took:.1f} s", *wrong, sep="\n  ", flush=True)  # noqa: T201
-    tally["all"] = [sum(each) for each in zip(*tally.values(), strict=True)]
-    for group, (cases_of, lost) in tally.items():
-        print(f"{group:<32} cases {cases_of:>3}, survived {cases_of - lost:>3}, lost {lost}")  # noqa: T201
-    raise SystemExit(1 if tally["all"][1] else 0)
-
-
-if __name__ == "__main__":
-    main()
+    return CASES
