@@ -99,7 +99,7 @@ def said_by(case: Case, world: World) -> Said:
     if case.apart:
         assert not callable(case.words)
         command = [sys.executable, "-m", "lab.cli", *_split(case.words)]
-        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": path, **environment}
         done = subprocess.run(command, capture_output=True, cwd=world.here, env=environment, check=False, timeout=120)
         return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
