@@ -21,7 +21,7 @@ import numpy as np
 
 from lab.data import Array
 from lab.data.formats import read_npz
-from lab.errors import RunError
+from lab.errors import OriginError, RunError, UsageError
 from lab.files import atomic, read_bytes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _META, _ARRAYS = "meta", "callbacks/"  # parts that are not variables
 FORMAT = 2
 
 
-class FormatError(RunError):
+class FormatError(OriginError):
     """A checkpoint that another version of the lab wrote: whole, but not for this one."""
 
 
@@ -73,7 +73,7 @@ class Checkpoint:
             optimizer: whether to set the optimizer's and the metrics' variables too.
 
         Raises:
-            RunError: the model has other variables; the first difference is named.
+            OriginError: the model has other variables; the first difference is named.
         """
         if optimizer:
             build_optimizer(model)
@@ -83,12 +83,12 @@ class Checkpoint:
         kinds = ("trainable/", "state/", "optimizer/") if optimizer else ("trainable/", "state/")
         for name in self.variables:
             if name.startswith(kinds) and name not in wanted:
-                raise RunError(f"checkpoint of step {self.step}: the model has no variable {name}")
+                raise OriginError(f"checkpoint of step {self.step}: the model has no variable {name}")
         for name, variable in wanted.items():
             if name not in self.variables:
-                raise RunError(f"checkpoint of step {self.step}: expected a variable {name}, there is none")
+                raise OriginError(f"checkpoint of step {self.step}: expected a variable {name}, there is none")
             if tuple(variable.shape) != self.variables[name].shape:
-                raise RunError(
+                raise OriginError(
                     f"checkpoint of step {self.step}: {name} is {self.variables[name].shape}, "
                     f"the model's is {tuple(variable.shape)}"
                 )
@@ -131,7 +131,7 @@ class Checkpoint:
             parts = meta["parts"]
             if parts.keys() != values.keys():
                 raise ValueError("parts are missing")
-            values = {name: value.view(np.dtype(parts[name][0])) for name, value in values.items()}
+            values = {name: _as_kind(value, parts[name][0]) for name, value in values.items()}
             damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
             if damaged:
                 raise ValueError(f"{damaged[0]} has another sha256 than was written")
@@ -164,6 +164,8 @@ def build_optimizer(model: keras.Model) -> None:
 def _split(state: Any, arrays: dict[str, Array]) -> Any:
     """Takes the arrays out of what callbacks remember, and leaves their names."""
     if isinstance(state, np.ndarray):
+        if state.dtype.hasobject:
+            raise UsageError("state_dict of a callback: expected arrays of numbers or texts, got one of objects")
         name = f"{_ARRAYS}{len(arrays):04d}"
         arrays[name] = state
         return {_ARRAYS: name}
@@ -179,6 +181,11 @@ def _join(state: Any, arrays: Mapping[str, Array]) -> Any:
             return arrays[state[_ARRAYS]]
         return {key: _join(value, arrays) for key, value in state.items()}
     return [_join(value, arrays) for value in state] if isinstance(state, list) else state
+
+
+def _as_kind(value: Array, name: str) -> Array:
+    """A stored array as the kind that it was: one that NumPy's format has no name for is stored by its bits."""
+    return value if value.dtype.name == name else value.view(np.dtype(name))
 
 
 def _digest(value: Array) -> str:

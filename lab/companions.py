@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lab.errors import BusyError, LabError, RunError, StopRequested
+from lab.errors import LabError, OriginError, StopRequested
 from lab.experiment import Experiment
 from lab.files import read_json, write_json
 from lab.run import Run, runs_folder
@@ -113,21 +113,27 @@ def gone_on(
         The run; None where there is nothing to go on with: no run, or one of other settings, data or versions.
 
     Raises:
-        BusyError: another process works on it.
         LabError, KeyboardInterrupt: as `Trainer.run`.
     """
-    left = Run(path)
+    from lab.saving import FREE
+
+    left, kind = Run(path), type(experiment)
+    if path.is_dir():  # whatever is there, it is left alone where another process works on it
+        left.lock()
+        left.unlock()
     try:
-        same = left.settings == experiment.settings.json_values()
-    except (LabError, KeyError, TypeError):  # there is none, or one that is damaged
+        same = left.record.get("class") == f"{kind.__module__}:{kind.__qualname__}"
+        same = same and left.settings == experiment.settings.json_values()
+        now, then = trainer.resolve(experiment).json_values(), left.trainer
+        same = same and all(then.get(name) == value for name, value in now.items() if name not in FREE)
+        more = now["epochs"] > int(then["epochs"])
+    except (LabError, KeyError, TypeError, ValueError):  # there is none, or one that is damaged
         return None
     if not same:
         return None
     try:
-        return trainer.resume(experiment, left, report=report, console=console)
-    except BusyError:
-        raise
-    except RunError as error:
+        return trainer.resume(experiment, left, more=more, report=report, console=console)
+    except OriginError as error:
         log.info("%s: beginning anew: %s", path, " ".join(str(error).split()))
         return None
 

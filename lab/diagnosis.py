@@ -50,7 +50,7 @@ def where_it_began(model: keras.Model, batches: Batches, good: Checkpoint, until
             step = at
             break
     if step is None:
-        return f"step {until}: the loss is not finite, and was so by a callback: a repetition without them went well"
+        return f"step {until}: the loss is not finite; a repetition without callbacks stayed finite"
     for at, batch in _again(model, batches, good, step):
         if at == step:
             return f"step {step}: the loss is not finite; it began {_began(model, batch, step)}"

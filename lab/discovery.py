@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
 from lab.errors import UsageError
 
 PACKAGE = "experiments"
+
+
+def snake_case(class_name: str) -> str:
+    """Returns an experiment's name for its class's: `MyIdea` is `my_idea`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name).lower()
 
 
 def folder() -> Path:

@@ -56,6 +56,10 @@ class RunError(LabError):
     """A run directory is missing, unreadable or in use."""
 
 
+class OriginError(RunError):
+    """A checkpoint is another training's: of other settings, data or versions, or of another model."""
+
+
 class BusyError(RunError):
     """Another process works on the run."""
 

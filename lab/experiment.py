@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 import difflib
 import inspect
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 from lab.data import Batches, Data
+from lab.discovery import snake_case
 from lab.errors import LabError, SettingsError, UsageError
 from lab.report import Report
 from lab.run import Run
@@ -88,7 +88,7 @@ class Experiment(abc.ABC, Generic[S]):
     @classmethod
     def name(cls) -> str:
         """Returns the experiment's name, its class's in snake case: `denoising_autoencoder`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+        return snake_case(cls.__name__)
 
     @abc.abstractmethod
     def prepare(self) -> Data:

@@ -21,6 +21,8 @@ def explained(error: BaseException, run: Path, stage: str, batch_size: int) -> B
         stage: the stage.
         batch_size: that the run trains with.
     """
+    if not isinstance(error, Exception) or isinstance(error, OutOfMemoryError):
+        return error
     if stage == "report":
         kept = f"the trained model is kept: lab report {run} makes the report again"
     else:
@@ -31,9 +33,11 @@ def explained(error: BaseException, run: Path, stage: str, batch_size: int) -> B
             f"{stage}: out of memory ({reason}); {kept}, or begin anew with a smaller model "
             f"or a batch_size below {batch_size}"
         )
+    if isinstance(error, WriteError) and "goes on" in str(error):  # a run inside this one has said it
+        return error
     if isinstance(error, WriteError) or (isinstance(error, OSError) and error.errno in _DISK):
         return WriteError(f"{error}; {kept}, once there is room and leave to write")
-    if stage == "report" and isinstance(error, Exception) and not isinstance(error, LabError):
+    if stage == "report" and not isinstance(error, LabError):
         error.add_note(f"lab: {kept}")
     return error
 
@@ -44,5 +48,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         return False
     if isinstance(error, MemoryError) or type(error).__name__ in _MEMORY:
         return True
-    said = isinstance(error, Exception) and any(said in str(error) for said in _MEMORY_SAID)
-    return said or is_out_of_memory(error.__cause__ or error.__context__)
+    ours = isinstance(error, LabError) or not isinstance(error, Exception)
+    if not ours and any(said in str(error) for said in _MEMORY_SAID):
+        return True
+    wrapped = error.__cause__ or (error.__context__ if "Exception encountered when calling" in str(error) else None)
+    return is_out_of_memory(wrapped)

@@ -22,7 +22,7 @@ from lab.experiment import Experiment
 from lab.optimization import cosine, peak_of
 from lab.progress import ProgressBars
 from lab.run import Run
-from lab.saving import Checkpoints, Generators, Resuming, had_ended
+from lab.saving import Checkpoints, Generators, Resuming, give_back, had_ended
 from lab.status import StopReason
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ class Fit:
             _build_metrics(model, self.train)
         if self.trainer.by_the_clock:
             self._anneal(model, sum(self.train.steps(epoch) for epoch in range(epochs)))
-        first = first_state(model) if self.resume is None else None
+        repeats = type(experiment).fit is Experiment.fit and not self.trainer.by_the_clock
+        first = first_state(model) if repeats and self.resume is None else None
         try:
             with warnings.catch_warnings():
                 if self.train.stop is not None or self.resume is not None:  # Keras warns of an epoch that is shorter
@@ -180,7 +181,7 @@ class Fit:
         if reason is StopReason.NOT_FINITE:
             self.lab_run.stopped = str(reason)
             raise ModelError(
-                f"{self._where_it_began(experiment, model, first)}. A lower learning_rate or global_clipnorm=1 "
+                f"{self._where_it_began(model, first, repeats)}. A lower learning_rate or global_clipnorm=1 "
                 f"may help; the last good checkpoint is in {self.checkpoints.path}"
             )
         self._keep(model)
@@ -191,13 +192,19 @@ class Fit:
                 f"interrupted; lab resume {path} goes on, lab report {path} shows the best model so far"
             )
 
-    def _where_it_began(self, experiment: Experiment[Any], model: keras.Model, first: Checkpoint | None) -> str:
+    def _where_it_began(self, model: keras.Model, first: Checkpoint | None, repeats: bool) -> str:
         """Says at which step the loss was not finite, and in which layer where training can be repeated."""
+        plain = f"step {self.stopping.at_step}: the loss is not finite"
         good = self.checkpoints.newest() or first
-        if good is None or type(experiment).fit is not Experiment.fit:
-            return f"step {self.stopping.at_step}: the loss is not finite"
+        if good is None or not repeats:
+            return plain
         log.info("the loss is not finite: looking for where it began, from step %d on", good.step)
-        return where_it_began(model, self.train, good, self.stopping.at_step)
+        give_back([Generators()], good.callbacks)
+        try:
+            return where_it_began(model, self.train, good, self.stopping.at_step)
+        except Exception as error:  # a layer of a user's own may do anything when it is looked into
+            log.warning("where it began could not be found: %s: %s", type(error).__name__, error)
+            return plain
 
     def _first_epoch(self, epochs: int) -> int:
         """The epoch that training goes on in; past the last one where it had ended already."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
 from pathlib import Path
 
-from lab.discovery import PACKAGE
+from lab.discovery import PACKAGE, snake_case
 from lab.errors import UsageError
 from lab.files import write_text
 
@@ -89,10 +90,19 @@ def create(name: str, root: Path) -> list[Path]:
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         raise UsageError(f"new {name}: expected a name in snake case, such as my_idea")
     class_name = name.title().replace("_", "")
+    if snake_case(class_name) != name:
+        raise UsageError(
+            f"new {name}: a class {class_name} would be called {snake_case(class_name)}; take another name"
+        )
+    with contextlib.suppress(OSError):  # there may be no Makefile
+        if re.search(rf"^{name}:", (root / "Makefile").read_text("utf-8"), re.MULTILINE):
+            raise UsageError(f"new {name}: make has a target of that name; take another name")
     files = {root / PACKAGE / f"{name}.py": EXPERIMENT, root / "tests" / PACKAGE / f"test_{name}.py": TEST}
     for path in files:
         if path.exists():
             raise UsageError(f"new {name}: {path.relative_to(root)} is there already; take another name")
+    if not (root / PACKAGE / "__init__.py").exists():
+        write_text(root / PACKAGE / "__init__.py", "")  # else a package of that name that is installed comes first
     for path, text in files.items():
         write_text(path, text.format(name=name, class_name=class_name, package=PACKAGE))
     return list(files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
 from rich.console import Console
 
 from lab import plots
@@ -32,7 +33,11 @@ def check_records(run: Run) -> None:
 
 
 def make_report(experiment: Experiment[Any], trainer: Settings, run: Run) -> Report:
-    """Writes a run's report; the run's model and data must be there."""
+    """Writes a run's report; the run's model and data must be there.
+
+    What it draws at random is the same whether the run was trained in this process or in an earlier one.
+    """
+    keras.utils.set_random_seed(run.trainer.get("seed", 0))
     provenance = run.data.provenance
     subtitle = f"{provenance.name} ({provenance.origin}) · {run.path.name}"
     title = experiment.name().replace("_", " ").capitalize()

@@ -18,7 +18,7 @@ from lab.checkpoint import Checkpoint
 from lab.checkpoint_folder import CUT, EPOCH, INSIDE, CheckpointFolder
 from lab.data import Data
 from lab.environment import versions
-from lab.errors import RunError
+from lab.errors import OriginError
 from lab.experiment import Experiment
 from lab.settings import show
 from lab.status import StopReason
@@ -83,8 +83,11 @@ class Generators(Callback):
     cannot be asked for its state: `keras.random` with a `SeedGenerator` can.
     """
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        global_seed_generator()  # making it draws from Python's: not at an instant that a clock chooses
+
     def state_dict(self) -> dict[str, Any]:
-        keras_own = keras.ops.convert_to_numpy(global_seed_generator().state)  # first: making it draws from Python's
+        keras_own = keras.ops.convert_to_numpy(global_seed_generator().state)
         version, words, gauss = random.getstate()
         return {"python": [version, list(words), gauss], "numpy": np.random.get_state(legacy=False), "keras": keras_own}
 
@@ -234,7 +237,7 @@ def had_ended(states: Mapping[str, Any]) -> StopReason | None:
     return None if reason is StopReason.SIGNAL else reason
 
 
-_FREE = (  # knobs that change when training ends and what is kept, not what it does
+FREE = (  # knobs that change when training ends and what is kept, not what it does
     *("epochs", "max_time", "max_steps", "patience", "monitor", "monitor_mode", "restore_best"),
     *("keep_best", "keep_last", "checkpoint_every", "tensorboard", "run_dir"),
 )
@@ -253,7 +256,7 @@ def origin_of(
     """
     origin = {"experiment": f"{type(experiment).__module__}:{type(experiment).__qualname__}"}
     origin |= {name: show(value) for name, value in experiment.settings.json_values().items()}
-    origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in _FREE}
+    origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in FREE}
     installed = versions()
     backend = keras.backend.backend()
     origin |= {name: installed[name] for name in ("keras", backend, "numpy") if name in installed}
@@ -266,13 +269,13 @@ def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, forc
     """Returns the checkpoint to go on from; None where there is none, and training begins anew.
 
     Raises:
-        RunError: it comes from something else, unless that is forced; every difference is named, and
+        OriginError: it comes from something else, unless that is forced; every difference is named, and
             nothing is changed.
     """
     found = folder.newest()
     different = [] if found is None else _differences(found.origin, origin)
     if different and not force:
-        raise RunError(
+        raise OriginError(
             f"{folder.path}: the checkpoint comes from another training:\n  "
             + "\n  ".join(different)
             + "\n  --force goes on all the same, and ignores this"

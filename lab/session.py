@@ -67,7 +67,7 @@ class Session:
             self.callbacks = [*self.experiment.callbacks(), *self.callbacks]
             with self._stage("prepare"):
                 data = self._prepare()
-            if self.again is None and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
+            if self._is_first() and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
                 self.run.point_latest()  # not a run of one batch, and none whose data could not be had
             if self._is_trained():
                 log.info("training had ended (%s); the report is still to come", self.run.stopped)
@@ -126,6 +126,10 @@ class Session:
             self.run.set_status(status, stage, said)
         except OSError as second:  # the lock tells all the same that nobody works on the run any more
             error.add_note(f"the status could not be written: {second}")
+
+    def _is_first(self) -> bool:
+        """Whether the run has its data for the first time."""
+        return self.before is None or self.before.get("stage") in (None, "start", "prepare")
 
     def _is_trained(self) -> bool:
         """Whether the run that is gone on with needs nothing but its report."""

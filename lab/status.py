@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from lab.errors import BusyError, LabError
+from lab.errors import BusyError, LabError, RunError
 from lab.files import read_json, write_json
 
 
@@ -54,12 +54,15 @@ class Standing:
 
         Raises:
             BusyError: another process holds it.
+            RunError: the folder cannot be written.
         """
         lock = filelock.FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise BusyError(f"{self.folder}: another process is working on this run") from None
+        except OSError as error:
+            raise RunError(f"{self.folder}: cannot be locked, {error.strerror or error}") from None
         self._lock = lock
 
     def unlock(self) -> None:

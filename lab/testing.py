@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ def check_experiment(
     *,
     overfit_steps: int = 100,
     overfit_to: float = 0.9,
+    ignore: Collection[str] = (),
     **knobs: Any,
 ) -> None:
     """Takes an experiment through all that the lab promises of it, on little data.
@@ -59,6 +60,7 @@ def check_experiment(
         experiment: the class.
         overfit_steps: how often to train on the one batch.
         overfit_to: the share of its first loss that it must then be below.
+        ignore: metrics of the report that no two runs have in common, such as a speed.
         **knobs: settings of the experiment and of the trainer that make it quick: small data, a small model.
 
     Raises:
@@ -72,7 +74,7 @@ def check_experiment(
         ```
     """
     with tempfile.TemporaryDirectory(prefix="lab-check-") as folder:
-        checks = _Checks(experiment, knobs, Path(folder))
+        checks = _Checks(experiment, knobs, Path(folder), {*_TIMES, *ignore})
         checks.settings()
         checks.hooks()
         checks.overfits(overfit_steps, overfit_to)
@@ -98,10 +100,11 @@ class _Kill(Callback):
 
 
 class _Checks:
-    def __init__(self, kind: type[Experiment[Any]], knobs: dict[str, Any], folder: Path) -> None:
+    def __init__(self, kind: type[Experiment[Any]], knobs: dict[str, Any], folder: Path, ignore: set[str]) -> None:
         self.kind = kind
         self.knobs = knobs
         self.folder = folder
+        self.ignore = ignore
         self.console = Console(file=io.StringIO(), width=120)
 
     def _made(self, **more: Any) -> tuple[Experiment[Any], Trainer]:
@@ -176,7 +179,11 @@ class _Checks:
             "limit_batches": _STEPS,
             "patience": None,
             "max_time": None,
+            "steps_per_execution": 1,
             "checkpoint_every": 1e-6,
+            "max_steps": None,
+            "fast_dev_run": False,
+            "overfit_batches": None,
         }
         self.whole = self._run("whole", _Kill(0), **quick)
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
@@ -186,7 +193,7 @@ class _Checks:
         self._expect(not Run(self.folder / "killed").is_whole, "fit", "expected callbacks to hear every step")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         done = trainer.resume(_with(made, _Kill(0)), Run(self.folder / "killed"), console=self.console)
-        told, found = _outcome(self.whole), _outcome(done)
+        told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
         different = [name for name in told if told[name] != found[name]]
         self._expect(
             not different, "fit", f"expected a killed run to end as a whole one; {', '.join(different)} differ"
@@ -232,11 +239,11 @@ def _predicted(model: keras.Model, inputs: Any) -> list[np.ndarray[Any, Any]]:
     return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(result)]
 
 
-def _outcome(run: Run) -> dict[str, Any]:
+def _outcome(run: Run, ignore: Collection[str]) -> dict[str, Any]:
     """What must be the same."""
     run = Run(run.path)
-    history = [{name: value for name, value in row.items() if name not in _TIMES} for row in run.history]
-    metrics = {name: value for name, value in run.metrics.items() if name not in _TIMES}
+    history = [{name: value for name, value in row.items() if name not in ignore} for row in run.history]
+    metrics = {name: value for name, value in run.metrics.items() if name not in ignore}
     newest = CheckpointFolder(run.path / "checkpoints").newest()
     state = {} if newest is None else {name: value.tobytes() for name, value in newest.variables.items()}
     return {"weights": run.weights_hash(), "history": history, "metrics": metrics, "the training state": state}

@@ -16,7 +16,7 @@ from rich.console import Console
 import lab
 from lab.checkpoint_folder import CheckpointFolder
 from lab.companions import companion
-from lab.errors import BusyError, StopRequested
+from lab.errors import BusyError, RunError, StopRequested
 from lab.run import Run, find_runs
 from lab.status import Status, StopReason
 from tests.resumed import Dies, Killed, with_callbacks
@@ -173,10 +173,46 @@ def test_an_interrupted_training_is_gone_on_with(main: Run) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(weights(found), weights(alone), strict=True))
 
 
+def test_a_companion_that_was_trained_for_less_is_trained_further(main: Run) -> None:
+    first = companion(main, "toy", Toy(width=2))
+    assert first is not None
+    longer = Run(main.path)
+    longer.write_settings({**main.record, "trainer": {**main.trainer, "epochs": 4}})
+    found = companion(longer, "toy", Toy(width=2))
+    assert found is not None
+    assert [row["epoch"] for row in found.history] == [1, 2, 3, 4]
+    alone = trained(width=2, epochs=4)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(found), weights(alone), strict=True))
+
+
+def test_a_companion_of_another_class_is_trained_anew(main: Run) -> None:
+    class Tower(Toy):
+        pass
+
+    first = companion(main, "toy", Toy(width=2))
+    second = companion(main, "toy", Tower(width=2))
+    assert first is not None
+    assert second is not None
+    assert second.record["class"].endswith("Tower")
+    assert "resumed" not in second.environment
+
+
+def test_what_cannot_be_gone_on_with_just_now_is_kept(main: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = main.path / "companions" / "toy"
+    knobs = {name: value for name, value in main.trainer.items() if name != "run_dir"}
+    with pytest.raises(Killed):
+        lab.Trainer(**knobs, run_dir=left).run(with_callbacks(Toy(width=2), [Dies("on_epoch_begin", 2)]), report=False)
+    before = sorted(path.name for path in (left / "checkpoints").iterdir())
+    monkeypatch.setattr("lab.checks.free_bytes", lambda path: 1000)
+    with pytest.raises(RunError, match="free for checkpoints"):
+        companion(main, "toy", Toy(width=2))
+    assert sorted(path.name for path in (left / "checkpoints").iterdir()) == before
+
+
 def test_a_companion_that_another_process_trains_is_left_alone(main: Run) -> None:
     left = Run(main.path / "companions" / "toy")
     left.path.mkdir(parents=True)
-    left.write_settings({"experiment": "toy", "settings": Toy(width=2).settings.json_values()})
+    left.write_settings({"experiment": "toy"})
     left.lock()
     with pytest.raises(BusyError, match="another process is working on this run"):
         companion(main, "toy", Toy(width=2))

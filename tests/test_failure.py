@@ -122,6 +122,21 @@ def test_every_backends_lack_of_memory_is_known(error: Exception) -> None:
     assert "lab resume run goes on" in str(said)
 
 
+def test_a_lack_of_memory_that_was_seen_to_is_none() -> None:
+    error = ValueError("a bug")
+    error.__context__ = MemoryError()  # what was handled when it was raised
+    assert explained(error, Path("run"), "fit", 128) is error
+    stop = KeyboardInterrupt()
+    stop.__cause__ = MemoryError()
+    assert explained(stop, Path("run"), "fit", 128) is stop
+
+
+def test_what_a_run_inside_has_said_is_not_said_twice() -> None:
+    for inner in (MemoryError(), OSError(errno.ENOSPC, "No space left on device")):
+        said = explained(inner, Path("inner"), "fit", 8)
+        assert explained(said, Path("outer"), "report", 8) is said
+
+
 def test_other_errors_are_left_as_they_are() -> None:
     for error in (ValueError("no"), FileNotFoundError(errno.ENOENT, "No such file"), KeyboardInterrupt()):
         assert explained(error, Path("run"), "fit", 128) is error

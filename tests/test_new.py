@@ -32,6 +32,20 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["idea_2", "a_b", "my_2d_idea"])
+def test_a_name_that_its_class_would_not_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="would be called"):
+        create(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_a_make_target_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_bytes((Path(__file__).parents[1] / "Makefile").read_bytes())
+    for name in ("sweep", "test", "bench", "clean"):
+        with pytest.raises(UsageError, match=f"new {name}: make has a target of that name"):
+            create(name, tmp_path)
+
+
 @pytest.mark.parametrize("there", ["experiments/idea.py", "tests/experiments/test_idea.py"])
 def test_what_is_there_is_not_overwritten(tmp_path: Path, there: str) -> None:
     path = tmp_path / there

@@ -13,9 +13,10 @@ import pytest
 
 import lab
 from lab.checkpoint import Checkpoint
+from lab.cli.runs import report_again
 from lab.errors import RunError
 from lab.run import Run
-from tests.resumed import Dies, Killed, Noisy, differences, facts, go_on, killed, quiet, tick, train
+from tests.resumed import Dies, Killed, Noisy, differences, dying_after, facts, go_on, killed, quiet, tick, train
 
 
 class Shakes(lab.Callback):
@@ -68,6 +69,40 @@ def test_what_callbacks_draw_and_remember_is_the_same(
     assert differences(facts(go_on(tmp_path / "run")), never) == []
 
 
+@pytest.mark.parametrize("every", [1e-9, 3600.0])
+def test_no_checkpoint_changes_what_is_drawn(tmp_path: Path, every: float) -> None:
+    drawn: list[float] = []
+
+    class Draws(lab.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            drawn.append(random.random())
+
+    train(tmp_path / "run", None, Draws(), checkpoint_every=every)
+    first = drawn[:]
+    drawn.clear()
+    train(tmp_path / "never", None, Draws(), checkpoint_every=1800.0)
+    assert first == drawn
+    assert len(drawn) == 39
+
+
+class Draws(Noisy):
+    """Draws in its report."""
+
+    def report(self, run: Run, report: lab.Report) -> None:
+        super().report(run, report)
+        report.metric("drawn", random.random() + np.random.normal() + float(keras.random.normal(())))
+
+
+def test_a_report_draws_the_same_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = lab.Trainer(run_dir=tmp_path / "whole").run(Draws(), console=quiet())
+    with dying_after(monkeypatch, Run, "save_model"), pytest.raises(Killed):
+        lab.Trainer(run_dir=tmp_path / "run").run(Draws(), console=quiet())
+    random.random()
+    assert go_on(tmp_path / "run", report=True).metrics["drawn"] == whole.metrics["drawn"]
+    report_again(str(tmp_path / "whole"), quiet())
+    assert Run(tmp_path / "whole").metrics["drawn"] == whole.metrics["drawn"]
+
+
 def waits() -> keras.callbacks.Callback:
     return keras.callbacks.EarlyStopping("val_mae", mode="max", patience=5, restore_best_weights=True)
 
@@ -91,13 +126,26 @@ def test_the_weights_that_early_stopping_would_restore_are_kept(tmp_path: Path) 
 
 
 def test_arrays_in_a_state_are_parts_of_the_checkpoint(tmp_path: Path) -> None:
-    state = {"a": {"moves": np.arange(3), "list": [np.ones((2, 1), np.float32), 1, None]}, "plain": {"callbacks": "x"}}
+    state = {
+        "a": {
+            "moves": np.arange(3),
+            "names": np.array(["é", "bc"]),
+            "big": np.array([1.5], ">f8"),
+            "list": [np.ones((2, 1), np.float32), 1, None],
+        },
+        "plain": {"callbacks": "x"},
+    }
     Checkpoint(1, 2, {"trainable/0": np.zeros(1)}, callbacks=state).save(tmp_path / "a.npz")
     back = Checkpoint.load(tmp_path / "a.npz")
     assert list(back.variables) == ["trainable/0"]
     assert back.callbacks["plain"] == state["plain"]
     assert np.array_equal(back.callbacks["a"]["moves"], np.arange(3))
+    assert back.callbacks["a"]["names"].tolist() == ["é", "bc"]
+    assert back.callbacks["a"]["big"].tolist() == [1.5]
     first, *others = back.callbacks["a"]["list"]
     assert np.array_equal(first, np.ones((2, 1)))
     assert first.dtype == np.float32
     assert others == [1, None]
+    odd = Checkpoint(1, 2, {}, callbacks={"a": np.array([object()])})
+    with pytest.raises(lab.UsageError, match="expected arrays of numbers or texts, got one of objects"):
+        odd.save(tmp_path / "b.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.console import Console
 import lab
 from lab.cli.runs import report_again
 from lab.errors import ModelError, RunError, SettingsError, StopRequested, UsageError
+from lab.run import find_runs
 from tests.toy import Toy
 
 
@@ -311,6 +313,35 @@ def test_a_reader_that_goes_away_leaves_a_completed_run() -> None:
     with pytest.raises(SystemExit):
         lab.Trainer().run(Toy(), console=Console(file=Closed(), width=100))
     assert lab.Run.load("toy").status is lab.Status.COMPLETED
+
+
+def test_a_run_that_was_killed_before_its_data_came_becomes_the_latest() -> None:
+    first = run()
+    with pytest.raises(ValueError, match="broken prepare"):
+        run(Toy(fail_in="prepare"))
+    assert lab.Run.load("toy").path == first.path.resolve()
+    (second,) = {found.path.resolve() for found in find_runs()} - {first.path.resolve()}
+    record = json.loads((second / "settings.json").read_text())
+    record["settings"]["fail_in"] = ""
+    (second / "settings.json").write_text(json.dumps(record))
+    lab.resume(second, console=quiet())
+    assert lab.Run.load("toy").path == second
+    lab.resume(first.path, epochs=3, console=quiet())
+    assert lab.Run.load("toy").path == second, "an older one that is trained further is not the latest"
+
+
+def test_an_experiment_may_change_what_is_trained(tmp_path: Path) -> None:
+    class Thaws(Toy):
+        def build(self, data: lab.Data) -> keras.Model:
+            model = super().build(data)
+            model.layers[0].trainable = False
+            return model
+
+        def fit(self, model: keras.Model, train: lab.Batches, validation: lab.Batches, **options: Any) -> None:
+            model.layers[0].trainable = True
+            model.fit(train.feed(), validation_data=validation.feed(), **options)
+
+    assert run(Thaws()).status is lab.Status.COMPLETED
 
 
 def test_run_dir_is_used_and_a_full_one_refused(tmp_path: Path) -> None:
