@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import lab
+from lab import model_file
 from lab.errors import DataError, LabError, RunError
 from lab.run import Run, find_runs, runs_folder
 from lab.status import Status
@@ -549,3 +550,17 @@ def test_evaluate_without_data_says_so(trained: Any) -> None:
     run.model = trained
     with pytest.raises(RunError, match="expected data"):
         run.evaluate("test")
+
+
+def test_a_model_whose_configuration_has_no_end_is_read_back(tmp_path: Path) -> None:
+    layers = [keras.layers.Dense(2, kernel_constraint=keras.constraints.MinMaxNorm(0.0, float("inf")))]
+    path, model = tmp_path / "model.keras", keras.Sequential([keras.Input((3,)), *layers])
+    model.compile("sgd", "mse")
+    model_file.save(model, path)
+    assert model_file.load(path).count_params() == 8
+
+
+def test_a_lock_that_cannot_be_taken_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(RunError, match="cannot be locked, Is a directory"):
+        Run(tmp_path).lock()
