@@ -15,15 +15,7 @@ from lab.files import read_bytes, write_bytes
 
 _MAX_PIXELS = 50_000_000
 _MAX_BYTES = 1 << 30
-_FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "WEBP",
-    "PPM",
-)  # others of Pillow's start programs, or are never tested
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # others of Pillow's start programs
 
 
 def read_grey(path: Path) -> Array:
