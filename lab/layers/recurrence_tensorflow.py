@@ -34,7 +34,7 @@ def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = N
         hs, cs, opened = _forwards(gates, kernel, bias, h, c, keep)
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            return _backwards(upstream, hs, cs, opened, kernel, h, c, keep)
+            return _backwards(upstream, gates, hs, cs, opened, kernel, h, c, keep)
 
         return (hs, hs[-1], cs[-1]), gradient
 
@@ -50,24 +50,18 @@ def _sums(dtype: Any) -> Any:
 
 
 class _Rows:
-    """A tensor whose rows a loop reads and replaces: in place under XLA, with no second buffer."""
+    """A tensor whose rows a loop writes: in place under XLA, with no second buffer."""
 
     def __init__(self, row: Any) -> None:
         known = row.shape.is_fully_defined()
         self.shape = tf.constant(row.shape.as_list(), tf.int32) if known else tf.shape(row)
         self.dtype = row.dtype
 
-    @classmethod
-    def of(cls, tensor: Any) -> tuple[_Rows, Any]:
-        rows = cls(tensor[0])
-        return rows, tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=rows.shape)
+    def of(self, tensor: Any) -> Any:
+        return tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=self.shape)
 
     def empty(self, count: Any) -> Any:
         return tf.raw_ops.TensorListReserve(element_shape=self.shape, num_elements=count, element_dtype=self.dtype)
-
-    def read(self, handle: Any, place: Any) -> Any:
-        get = tf.raw_ops.TensorListGetItem
-        return get(input_handle=handle, index=place, element_shape=self.shape, element_dtype=self.dtype)
 
     def write(self, handle: Any, place: Any, item: Any) -> Any:
         return tf.raw_ops.TensorListSetItem(input_handle=handle, index=place, item=item)
@@ -77,24 +71,29 @@ class _Rows:
 
 
 def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, Any, Any]:
-    """States h and c and the opened gates after each step; these take the place of the closed ones."""
-    steps, dtype = _steps(gates), _sums(gates.dtype)
-    wide_bias = tf.cast(bias, dtype)
-    opened, every_gate = _Rows.of(tf.cast(gates, dtype))
-    hs, cs = _Rows(h), _Rows(tf.cast(c, dtype))
+    """States h and c after each step, and the opened gates, (steps, 4, batch, units).
+
+    A gate of all rows lies together: slices of rows of four gates would begin a new page of memory each.
+    """
+    steps, dtype, units = _steps(gates), _sums(gates.dtype), kernel.shape[0]
+    wide_bias, first_c = tf.cast(bias, dtype), tf.cast(c, dtype)
+    hs, cs, opened = _Rows(h), _Rows(first_c), _Rows(tf.stack([first_c] * 4))
+    # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one operation opens all four.
+    half = tf.constant([0.5, 0.5, 1, 0.5], dtype)[:, None, None]
 
     def body(step: Any, h: Any, c: Any, every_gate: Any, every_h: Any, every_c: Any) -> tuple[Any, ...]:
-        z = opened.read(every_gate, step) + tf.cast(tf.matmul(h, kernel), dtype) + wide_bias
-        i, f, g, o = tf.split(z, 4, axis=1)
-        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        z = tf.cast(gates[step], dtype) + tf.cast(tf.matmul(h, kernel), dtype) + wide_bias
+        z = tf.transpose(tf.reshape(z, (-1, 4, units)), (1, 0, 2))
+        now = tf.tanh(z * half) * half + (1 - half)
+        i, f, g, o = tf.unstack(now)
         new_c = f * c + i * g
         new_h = tf.cast(o * tf.tanh(new_c), h.dtype)
         if keep is not None:
             new_c, new_h = tf.where(keep[step], new_c, c), tf.where(keep[step], new_h, h)
-        every_gate = opened.write(every_gate, step, tf.concat([i, f, g, o], axis=1))
+        every_gate = opened.write(every_gate, step, now)
         return step + 1, new_h, new_c, every_gate, hs.write(every_h, step, new_h), cs.write(every_c, step, new_c)
 
-    state = (0, h, tf.cast(c, dtype), every_gate, hs.empty(steps), cs.empty(steps))
+    state = (0, h, first_c, opened.empty(steps), hs.empty(steps), cs.empty(steps))
     *_, every_gate, every_h, every_c = tf.while_loop(
         lambda step, *_: step < steps, body, state, maximum_iterations=steps
     )
@@ -102,25 +101,34 @@ def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> 
 
 
 def _backwards(
-    upstream: tuple[Any, ...], hs: Any, cs: Any, opened: Any, kernel: Any, h: Any, c: Any, keep: Any
+    upstream: tuple[Any, ...],
+    gates: Any,
+    hs: Any,
+    cs: Any,
+    opened: Any,
+    kernel: Any,
+    h: Any,
+    c: Any,
+    keep: Any,
 ) -> tuple[Any, Any, Any, Any, Any]:
-    """The gradients of gates, kernel, bias, h and c."""
+    """The gradients of gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
     steps, dtype = _steps(hs), cs.dtype
     d_hs, d_h, d_c = (tf.cast(part, dtype) for part in upstream)
     before_h = tf.concat([h[None], hs[:-1]], axis=0)
-    before_c = tf.concat([tf.cast(c, dtype)[None], cs[:-1]], axis=0)
+    first_c = tf.cast(c, dtype)
     turned = tf.transpose(kernel)  # once, not at every step
-    rows = _Rows(opened[0])  # not in place of the opened gates: XLA would copy all of them at each step
+    rows = _Rows(gates[0])
 
-    def body(step: Any, d_h: Any, d_c: Any, every_gate: Any) -> tuple[Any, ...]:
-        i, f, g, o = tf.split(opened[step], 4, axis=1)
-        squashed = tf.tanh(cs[step])
+    def body(step: Any, d_h: Any, d_c: Any, now_c: Any, every_gate: Any) -> tuple[Any, ...]:
+        i, f, g, o = (opened[step, gate] for gate in range(4))
+        squashed = tf.tanh(now_c)
+        before_c = tf.where(step > 0, cs[tf.maximum(step - 1, 0)], first_c)
         d_h = d_h + d_hs[step]
         through_c = d_c + d_h * o * (1 - squashed * squashed)
         d_z = tf.concat(
             [
                 through_c * g * i * (1 - i),
-                through_c * before_c[step] * f * (1 - f),
+                through_c * before_c * f * (1 - f),
                 through_c * i * (1 - g * g),
                 d_h * squashed * o * (1 - o),
             ],
@@ -129,14 +137,15 @@ def _backwards(
         past_c = through_c * f
         if keep is not None:
             d_z = tf.where(keep[step], d_z, tf.zeros_like(d_z))
-        past_h = tf.cast(tf.matmul(tf.cast(d_z, kernel.dtype), turned), dtype)
+        d_z = tf.cast(d_z, kernel.dtype)
+        past_h = tf.cast(tf.matmul(d_z, turned), dtype)
         if keep is not None:
             past_h, past_c = tf.where(keep[step], past_h, d_h), tf.where(keep[step], past_c, d_c)
-        return step - 1, past_h, past_c, rows.write(every_gate, step, d_z)
+        return step - 1, past_h, past_c, before_c, rows.write(every_gate, step, d_z)
 
-    state = (steps - 1, d_h, d_c, rows.empty(steps))
-    _, d_h, d_c, every_gate = tf.while_loop(lambda step, *_: step >= 0, body, state, maximum_iterations=steps)
-    d_gates = tf.cast(rows.stack(every_gate), kernel.dtype)
+    state = (steps - 1, d_h, d_c, cs[-1], rows.of(gates))
+    _, d_h, d_c, _, every_gate = tf.while_loop(lambda step, *_: step >= 0, body, state, maximum_iterations=steps)
+    d_gates = rows.stack(every_gate)
     flat = tf.reshape(d_gates, (-1, kernel.shape[1]))
     d_kernel = tf.matmul(tf.reshape(before_h, (-1, kernel.shape[0])), flat, transpose_a=True)
     d_bias = tf.reduce_sum(flat, axis=0)
