@@ -31,12 +31,12 @@ def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = N
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(gates: Any, kernel: Any, bias: Any, h: Any, c: Any) -> tuple[Any, Any]:
-        hs, cs, opened = _forwards(gates, kernel, bias, h, c, keep)
+        hs, last_c, cs, opened = _forwards(gates, kernel, bias, h, c, keep)
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            return _backwards(upstream, gates, hs, cs, opened, kernel, h, c, keep)
+            return _backwards(upstream, (gates, hs, last_c, cs, opened), kernel, h, c, keep)
 
-        return (hs, hs[-1], cs[-1]), gradient
+        return (hs, hs[-1], last_c), gradient
 
     done: tuple[Any, Any, Any] = run(
         *(tf.convert_to_tensor(part) for part in (gates, kernel, bias, h, c))
@@ -70,8 +70,8 @@ class _Rows:
         return tf.raw_ops.TensorListStack(input_handle=handle, element_shape=self.shape, element_dtype=self.dtype)
 
 
-def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, Any, Any]:
-    """States h and c after each step, and the opened gates, (steps, 4, batch, units).
+def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, ...]:
+    """States h after each step, the last c, each step's c before it, and the opened gates, (steps, 4, batch, units).
 
     A gate of all rows lies together: slices of rows of four gates would begin a new page of memory each.
     """
@@ -91,38 +91,30 @@ def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> 
         if keep is not None:
             new_c, new_h = tf.where(keep[step], new_c, c), tf.where(keep[step], new_h, h)
         every_gate = opened.write(every_gate, step, now)
-        return step + 1, new_h, new_c, every_gate, hs.write(every_h, step, new_h), cs.write(every_c, step, new_c)
+        return step + 1, new_h, new_c, every_gate, hs.write(every_h, step, new_h), cs.write(every_c, step, c)
 
     state = (0, h, first_c, opened.empty(steps), hs.empty(steps), cs.empty(steps))
-    *_, every_gate, every_h, every_c = tf.while_loop(
+    _, _, last_c, every_gate, every_h, every_c = tf.while_loop(
         lambda step, *_: step < steps, body, state, maximum_iterations=steps
     )
-    return hs.stack(every_h), cs.stack(every_c), opened.stack(every_gate)
+    return hs.stack(every_h), last_c, cs.stack(every_c), opened.stack(every_gate)
 
 
 def _backwards(
-    upstream: tuple[Any, ...],
-    gates: Any,
-    hs: Any,
-    cs: Any,
-    opened: Any,
-    kernel: Any,
-    h: Any,
-    c: Any,
-    keep: Any,
+    upstream: tuple[Any, ...], forwards: tuple[Any, ...], kernel: Any, h: Any, c: Any, keep: Any
 ) -> tuple[Any, Any, Any, Any, Any]:
     """The gradients of gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
+    gates, hs, last_c, cs, opened = forwards
     steps, dtype = _steps(hs), cs.dtype
     d_hs, d_h, d_c = (tf.cast(part, dtype) for part in upstream)
     before_h = tf.concat([h[None], hs[:-1]], axis=0)
-    first_c = tf.cast(c, dtype)
     turned = tf.transpose(kernel)  # once, not at every step
     rows = _Rows(gates[0])
 
     def body(step: Any, d_h: Any, d_c: Any, now_c: Any, every_gate: Any) -> tuple[Any, ...]:
         i, f, g, o = (opened[step, gate] for gate in range(4))
         squashed = tf.tanh(now_c)
-        before_c = tf.where(step > 0, cs[tf.maximum(step - 1, 0)], first_c)
+        before_c = cs[step]
         d_h = d_h + d_hs[step]
         through_c = d_c + d_h * o * (1 - squashed * squashed)
         d_z = tf.concat(
@@ -143,7 +135,7 @@ def _backwards(
             past_h, past_c = tf.where(keep[step], past_h, d_h), tf.where(keep[step], past_c, d_c)
         return step - 1, past_h, past_c, before_c, rows.write(every_gate, step, d_z)
 
-    state = (steps - 1, d_h, d_c, cs[-1], rows.of(gates))
+    state = (steps - 1, d_h, d_c, last_c, rows.of(gates))
     _, d_h, d_c, _, every_gate = tf.while_loop(lambda step, *_: step >= 0, body, state, maximum_iterations=steps)
     d_gates = rows.stack(every_gate)
     flat = tf.reshape(d_gates, (-1, kernel.shape[1]))
