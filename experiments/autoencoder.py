@@ -89,7 +89,7 @@ class Autoencoder(lab.Experiment[Settings]):
     def build(self, data: lab.Data) -> keras.Model:
         image = keras.Input((SIDE, SIDE), name="image")
         model = keras.Model(image, self.network(image, data), name=self.name())
-        model.compile(keras.optimizers.Adam(3e-3), keras.losses.BinaryCrossentropy())
+        model.compile(keras.optimizers.Adam(3e-3), lab.losses.BinaryCrossentropy())
         return model
 
     def network(self, image: keras.KerasTensor, data: lab.Data) -> keras.KerasTensor:
@@ -109,7 +109,7 @@ class Autoencoder(lab.Experiment[Settings]):
         layers = [keras.Input((self.settings.latent_dim,), name="code")]
         layers += self._hidden(self.settings.hidden_units[::-1])
         pixels = keras.layers.Dense(PIXELS, name="pixels")
-        # Sigmoid comes last, so that Keras computes the loss from its input, which stays finite.
+        # Sigmoid comes last, so that the loss is computed from its input, which stays finite.
         layers += [pixels, keras.layers.Reshape((SIDE, SIDE)), keras.layers.Activation("sigmoid", dtype="float32")]
         decoder = keras.Sequential(layers, name="decoder")
         ink = np.clip(images.mean(axis=0, dtype=np.float64).ravel(), 1e-3, 1 - 1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import math
 import warnings
@@ -36,7 +37,7 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def load(path: Path) -> keras.Model:
-    """Reads a model, the lab's own layers among its layers; no code in the file is run.
+    """Reads a model, which may have the lab's own layers and losses; no code in the file is run.
 
     Raises:
         RunError: Keras cannot read it, or its safe mode refuses it.
@@ -44,6 +45,7 @@ def load(path: Path) -> keras.Model:
     import keras
 
     layers.register()
+    importlib.import_module("lab.losses")  # Keras knows its classes from then on
     try:
         _check(path)
         with warnings.catch_warnings():
