@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("lab")
 
 STEPS_PER_EXECUTION = 16  # steps in one call of TensorFlow's graph
+MOST_STEPS = 64  # of a network so small that a call would take a few milliseconds
+SHORT = 6e9  # floating point operations in a call that is over before anyone waits for it
 
 
 def prepare_model(model: keras.Model, trainer: Trainer, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -41,11 +43,22 @@ def prepare_model(model: keras.Model, trainer: Trainer, callbacks: Sequence[kera
         model.jit_compile = trainer.jit
     elif keras.backend.backend() == "tensorflow" and _supports_jit(model):
         model.jit_compile = True  # Keras's own "auto" leaves XLA off on a CPU
-    steps = trainer.steps_per_execution
+    steps, in_graph = trainer.steps_per_execution, keras.backend.backend() == "tensorflow"
     if steps is None:
         hears_batches = any(_hears_batches(callback) for callback in callbacks)
-        steps = STEPS_PER_EXECUTION if keras.backend.backend() == "tensorflow" and not hears_batches else 1
+        steps = steps_at_once(model, trainer.batch_size) if in_graph and not hears_batches else 1
     model.steps_per_execution = steps
+
+
+def steps_at_once(model: keras.Model, batch_size: int) -> int:
+    """Returns how many steps a call takes: 16, and more of a dense network so small that a call would cost as much."""
+    dense = (keras.layers.Dense, keras.layers.BatchNormalization)
+    layers = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, dense)}
+    numbers = sum(layer.count_params() for layer in layers.values()) if model.built else 0
+    if not numbers or numbers != model.count_params():
+        return STEPS_PER_EXECUTION  # other layers may use a weight many times an example
+    operations = 6 * numbers * batch_size  # two forwards and four backwards for each weight and example
+    return int(min(max(SHORT / operations, STEPS_PER_EXECUTION), MOST_STEPS))
 
 
 def _supports_jit(model: keras.Model) -> bool:
