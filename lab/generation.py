@@ -92,6 +92,8 @@ class Generator:
         allowed = np.zeros(self.size, np.float32)
         allowed[list(never)] = -1e9
         self._allowed = allowed
+        self._first = next(place for place, layer in enumerate(self.layers) if hasattr(layer, "cell"))
+        self._folds = _is_plain_lstm(self.layers[self._first])
         self._compiled: dict[tuple[bool, bool, bool], Callable[..., Any]] = {}
         self.reset()
 
@@ -131,7 +133,7 @@ class Generator:
         key = (narrow, cells, probabilities)
         if key not in self._compiled:
             self._compiled[key] = compiled(self._loop(*key))
-        rng = np.random.Generator(np.random.Philox(key=sampling.seed))
+        rng, table = np.random.Generator(np.random.Philox(key=sampling.seed)), self._table()
         length = forced.shape[1]
         for start in range(0, length, CHUNK):
             part = forced[:, start : start + CHUNK]
@@ -140,11 +142,11 @@ class Generator:
             steps[:count] = part.T
             drawn = rng.random((CHUNK, self.rows), np.float32)
             counts = np.arange(CHUNK, dtype=np.int32) < count
-            limits = (np.int32(top_k), np.float32(top_p))
-            state, found = self._compiled[key](self._logits, self._states, steps, drawn, counts, temperature, *limits)
+            rest = (steps, drawn, counts, temperature, np.int32(top_k), np.float32(top_p))
+            state, found = self._compiled[key](self._logits, self._states, table, *rest)
             self._logits, self._states = state
-            symbols, *rest = (np.moveaxis(np.asarray(_numpy(one))[:count], 0, 1) for one in found)
-            log_probability, entropy, *more = rest
+            found = [np.moveaxis(np.asarray(_numpy(one))[:count], 0, 1) for one in found]
+            symbols, log_probability, entropy, *more = found
             inside = more.pop(0) if cells else None
             yield Steps(symbols, log_probability, entropy, inside, more.pop(0) if probabilities else None)
 
@@ -152,7 +154,15 @@ class Generator:
         from keras import ops
 
         def loop(
-            logits: Any, states: Any, forced: Any, drawn: Any, counts: Any, temperature: Any, top_k: Any, top_p: Any
+            logits: Any,
+            states: Any,
+            table: Any,
+            forced: Any,
+            drawn: Any,
+            counts: Any,
+            temperature: Any,
+            top_k: Any,
+            top_p: Any,
         ) -> Any:
             cold = ops.expand_dims(temperature == 0, 1)
             heat = ops.expand_dims(ops.where(temperature == 0, ops.ones_like(temperature), temperature), 1)
@@ -172,7 +182,7 @@ class Generator:
                 entropy = -ops.sum(chosen * ops.log(ops.maximum(chosen, 1e-30)), axis=1)
                 entropy = ops.where(cold[:, 0], ops.zeros_like(entropy), entropy)
                 surprise = ops.take_along_axis(natural, ops.expand_dims(symbols, 1), axis=1)[:, 0]
-                new_logits, new_states = self._step(symbols, states)
+                new_logits, new_states = self._step(ops.take(table, symbols, axis=0), states)
                 after = _where(counts[place], (new_logits, new_states), (logits, states))
                 found = [symbols, surprise, entropy, *([new_states[-1][-1]] if cells else [])]
                 found += [ops.exp(natural)] if probabilities else []
@@ -193,19 +203,65 @@ class Generator:
 
         return loop
 
-    def _step(self, symbols: Any, states: Any) -> tuple[Any, Any]:
-        """One step of every layer: the next symbol's logits, (rows, symbols), and the states after it."""
+    def _table(self) -> Any:
+        """What each symbol comes to before anything depends on the past, (symbols, features).
+
+        That is what the first recurrent layer takes; of a plain LSTM even its share of the gates, so that a
+        step multiplies by one kernel instead of two.
+        """
         from keras import ops
 
-        x, place, after = symbols, 0, []
-        for layer in self.layers:
-            if hasattr(layer, "cell"):
-                x, new = layer.cell(x, states[place], training=False)
-                after.append([ops.cast(one, "float32") for one in new])
-                place += 1
+        x = ops.arange(self.layers[0].input_dim, dtype="int32")
+        for layer in self.layers[: self._first]:
+            x = _alone(layer, x)
+        if not self._folds:
+            return x
+        cell = self.layers[self._first].cell
+        gates = ops.matmul(x, cell.kernel)
+        return gates + cell.bias if cell.use_bias else gates
+
+    def _step(self, x: Any, states: Any) -> tuple[Any, Any]:
+        """One step of the first recurrent layer and all after it, from rows of the table.
+
+        Returns the next symbol's logits, (rows, symbols), and the states after it.
+        """
+        from keras import ops
+
+        place, after = 0, []
+        for layer in self.layers[self._first :]:
+            if not hasattr(layer, "cell"):
+                x = _alone(layer, x)
+                continue
+            if place == 0 and self._folds:
+                x, new = _lstm_step(layer.cell, x, states[0])
             else:
-                x = layer(x, training=False) if layer._call_has_training_arg else layer(x)
+                x, new = layer.cell(x, states[place], training=False)
+            after.append([ops.cast(one, "float32") for one in new])
+            place += 1
         return ops.cast(x, "float32"), after
+
+
+def _alone(layer: keras.layers.Layer, x: Any) -> Any:
+    """A layer that looks at each step alone, as it is in inference."""
+    return layer(x, training=False) if layer._call_has_training_arg else layer(x)
+
+
+def _is_plain_lstm(layer: keras.layers.Layer) -> bool:
+    import keras
+
+    return type(layer.cell) is keras.layers.LSTMCell and layer.cell.compute_dtype == "float32"
+
+
+def _lstm_step(cell: Any, gates: Any, state: Any) -> tuple[Any, Any]:
+    """A step of an LSTM cell whose input's share of the gates, with the bias, is known; (rows, 4 * units)."""
+    from keras import ops
+
+    h, c = state
+    i, f, g, o = ops.split(gates + ops.matmul(h, cell.recurrent_kernel), 4, axis=1)
+    open_, squash = cell.recurrent_activation, cell.activation
+    c = open_(f) * c + open_(i) * squash(g)
+    h = open_(o) * squash(c)
+    return h, [h, c]
 
 
 def chain(model: keras.Model) -> list[keras.layers.Layer]:

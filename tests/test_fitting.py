@@ -19,7 +19,7 @@ def dense(*widths: int) -> keras.Model:
 class Odd(keras.Model):  # type: ignore[misc]  # Keras has no types
     """A model that has weights of its own, and might use them in any way."""
 
-    def build(self, shape: tuple[int, ...]) -> None:
+    def build(self, shape: tuple[int | None, ...]) -> None:
         self.own = self.add_weight(shape=(3, 3))
         self.dense = Dense(2)
         self.dense.build(shape)

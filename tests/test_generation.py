@@ -41,6 +41,7 @@ def written_by(model: keras.Model, length: int, rows: int = 1, **sampling: Any) 
 
 
 def log_softmax(model: keras.Model, symbols: np.ndarray) -> np.ndarray:
+    model.get_layer(index=3).reset_state()  # whichever test came before
     logits = np.asarray(model.predict(symbols, verbose=0), np.float64)
     return np.asarray(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)))
 
@@ -57,6 +58,30 @@ def test_reading_step_by_step_is_reading_at_once(model: keras.Model) -> None:
     np.testing.assert_array_equal(read.symbols, symbols)
     assert read.cells is not None
     assert read.cells.shape == (3, CHUNK + 9, 7)
+
+
+@pytest.mark.parametrize("kind", ["LSTM without bias", "GRU", "layers before", "SimpleRNN"])
+def test_any_chain_reads_as_the_model_does_and_sees_its_weights_change(kind: str) -> None:
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    recurrent = {
+        "LSTM without bias": [layers.LSTM(5, use_bias=False, activation="softsign", return_sequences=True)],
+        "GRU": [layers.GRU(5, return_sequences=True), layers.LSTM(4, return_sequences=True)],
+        "layers before": [layers.Dense(9, "tanh"), layers.LayerNormalization(), layers.LSTM(5, return_sequences=True)],
+        "SimpleRNN": [layers.SimpleRNN(5, return_sequences=True)],
+    }[kind]
+    made = keras.Sequential(
+        [keras.Input((None,), dtype="int32"), layers.Embedding(SIZE, 6), *recurrent, layers.Dense(SIZE)]
+    )
+    symbols = np.random.default_rng(0).integers(0, SIZE, (2, 12))
+    generator = Generator(made, 2)
+    for _ in range(2):
+        logits = np.asarray(made.predict(symbols, verbose=0), np.float64)
+        expected = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        of_each = np.take_along_axis(expected[:, :-1], symbols[:, 1:, None], axis=2)[..., 0]
+        generator.reset()
+        np.testing.assert_allclose(generator.read(symbols).log_probability[:, 1:], of_each, atol=1e-4)
+        made.set_weights([weight + 0.3 for weight in made.get_weights()])
 
 
 def test_reading_in_two_parts_is_reading_in_one(model: keras.Model) -> None:

@@ -67,6 +67,7 @@ def _configured(model: Any, trainer: Trainer, train: Batches, turns: Turns) -> N
 def with_lab(turns: Turns) -> None:
     """`Experiment.fit` with the trainer's and the experiment's defaults."""
     experiment, data, trainer = ready(turns)
+    tasks.sum_embeddings()
     model = experiment.build(data)
     train, validation = batches_for(trainer, data)
     _configured(model, trainer, train, turns)
@@ -81,6 +82,7 @@ def with_keras(turns: Turns) -> None:
     import tensorflow as tf
 
     experiment, data, trainer = ready(turns)
+    tasks.sum_embeddings()
     with mock.patch.object(lab.layers, "LSTM", keras.layers.LSTM):
         model = experiment.build(data)
     train, _ = batches_for(trainer, data)

@@ -42,6 +42,11 @@ class SummedEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras ha
         return keras.ops.take(keras.ops.multiply(self.embeddings, 1.0), symbols, axis=0)
 
 
+def sum_embeddings() -> None:
+    """Makes every embedding of this process a summed one, so that all sides of a row train alike."""
+    keras.layers.Embedding.call = SummedEmbedding.call
+
+
 class Characters(lab.Experiment[CharactersSettings]):
     """A character LSTM of two layers on windows of Shakespeare's Sonnets, each on its own: no state is carried."""
 
