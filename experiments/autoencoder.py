@@ -27,6 +27,7 @@ from lab import plots
 from lab.baselines import Pca, in_the_plane
 from lab.data import Array, mnist
 from lab.data.images import distort, read_grey, resize, write_grey
+from lab.inference import predict
 from lab.scores import binary_crossentropy, extremes, squared_error
 
 SIDE = mnist.SIDE
@@ -129,7 +130,7 @@ class Autoencoder(lab.Experiment[Settings]):
 
     def report(self, run: lab.Run, report: lab.Report) -> None:
         test, size = run.data.test, self.settings.latent_dim
-        drawn = run.model.predict(test.x, batch_size=1000, verbose=0)
+        drawn = predict(run.model, test.x)
         errors = squared_error(test.x, drawn)
         originals = len(run.data.train) // (1 + self.settings.distortions)  # distorted copies would only hurt it
         pca = Pca(run.data.train.x[:originals], LARGEST_PCA)
@@ -186,7 +187,7 @@ class Autoencoder(lab.Experiment[Settings]):
     def _codes(self, run: lab.Run, report: lab.Report) -> None:
         """The map of codes: as they are where there are two numbers, else the best flat view and t-SNE's."""
         some = run.data.test.head(EMBEDDED)
-        codes = run.model.get_layer("encoder").predict(some.x, batch_size=1000, verbose=0)
+        codes = predict(run.model.get_layer("encoder"), some.x)
         if some.labels is None or len(some) < 10 or codes.shape[1] < 2:
             return
         views = in_the_plane(codes)
@@ -201,11 +202,11 @@ class Autoencoder(lab.Experiment[Settings]):
     def _compression(self, run: lab.Run, report: lab.Report) -> None:
         """What the code costs in bytes, as float32 and rounded to a byte a number."""
         encoder, decoder = run.model.get_layer("encoder"), run.model.get_layer("decoder")
-        low, high = _range(encoder.predict(run.data.validation.x, batch_size=1000, verbose=0))
-        codes = encoder.predict(run.data.test.x, batch_size=1000, verbose=0)
+        low, high = _range(predict(encoder, run.data.validation.x))
+        codes = predict(encoder, run.data.test.x)
         step = np.maximum(high - low, 1e-7) / 255
         rounded = (np.clip(np.rint((codes - low) / step), 0, 255) * step + low).astype(np.float32)
-        drawn = decoder.predict(rounded, batch_size=1000, verbose=0)
+        drawn = predict(decoder, rounded)
         size = self.settings.latent_dim
         rounded_mse = float(squared_error(run.data.test.x, drawn).mean())
         report.section("Compression")
@@ -260,7 +261,7 @@ class Autoencoder(lab.Experiment[Settings]):
         first = [int(np.flatnonzero(data.test.y == digit)[0]) for digit in np.unique(data.test.y)]
         digits = data.test.x[np.array(first)]
         rows = {"original": digits}
-        rows |= {f"{knob}={value}": run.model.predict(digits, verbose=0) for value, run in runs.items()}
+        rows |= {f"{knob}={value}": predict(run.model, digits) for value, run in runs.items()}
         report.section("The same digits through every one")
         report.figure("digits", plots.image_rows(rows), "The first test digit of each class, drawn by each run.")
 
@@ -309,7 +310,7 @@ class Autoencoder(lab.Experiment[Settings]):
     def _predict_file(self, run: lab.Run, path: Path, options: Options) -> str:
         picture = self.read_picture(path, options)
         image = resize(picture, SIDE, SIDE)
-        drawn = np.asarray(run.model.predict(image[None], verbose=0))[0]
+        drawn = predict(run.model, image[None])[0]
         target = (options.output or path.parent) / f"{path.stem}.reconstruction.png"
         write_grey(target, np.hstack([image, np.ones((SIDE, 1)), drawn]), scale=8)
         notes = []

@@ -32,6 +32,7 @@ from lab.baselines import LinearMap, Pca, nearest_neighbours
 from lab.comparison import Comparison, Denoiser, Robustness
 from lab.data import Array, mnist
 from lab.data.images import by_tiles, write_grey
+from lab.inference import predict
 from lab.scores import extremes, psnr, psnr_of_mean, ssim
 from lab.settings import show
 
@@ -397,7 +398,7 @@ def _normalized(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _drawn_by(run: lab.Run) -> Denoiser:
-    return lambda images: np.asarray(run.model.predict(images, batch_size=1000, verbose=0))
+    return lambda images: predict(run.model, images)
 
 
 def _retuned(denoiser: Denoiser, noisy: Array, clean: Array) -> filters.Tuned:

@@ -15,6 +15,7 @@ from lab.data.labelled import MAX_TEXT
 from lab.data.ragged import Ragged
 from lab.data.words import UNKNOWN, Reader, tokenise
 from lab.errors import DataError, ModelError, nearest
+from lab.inference import predict
 
 if TYPE_CHECKING:
     import keras
@@ -48,13 +49,8 @@ class TextClassifier:
 
     def logits(self, texts: Ragged) -> Array:
         """Returns the model's logits as they are, shape (texts,)."""
-        found = np.zeros(len(texts), np.float64)
-        bucket = texts.bucket(slice(None))
-        for place in np.unique(bucket):
-            members = np.flatnonzero(bucket == place)
-            said = self.model.predict(texts[members], batch_size=ROWS, verbose=0)
-            found[members] = np.asarray(said, np.float64).reshape(-1)
-        return found
+        said = predict(self.model, texts, ROWS) if len(texts) else np.zeros(0)
+        return np.asarray(said, np.float64).reshape(-1)
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """Returns the calibrated probability of the second class for each text; float64, shape (texts,)."""

@@ -22,7 +22,7 @@ LAYERS = (
     ("layers", "losses"),
     ("model_file",),
     ("plots", "run", "scores", "text_scores", "ngrams", "backend"),
-    ("classification",),
+    ("classification", "inference"),
     (
         *("baselines", "text_baselines", "word_vectors", "classifying", "filters", "generation"),
         *("checkpoint", "optimization", "report", "checks"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import lab
 from experiments.autoencoder import Autoencoder
 from lab.classifying import TextClassifier
 from lab.data import mnist
+from lab.inference import predict
 from lab.run import Run
 from tests.bench import sentiment, tasks
 from tests.bench.training import faster
@@ -61,13 +63,23 @@ def _model(turns: Turns) -> Any:
     return model
 
 
-def digits(turns: Turns) -> None:
-    """`predict` on images: as the lab's reports do it, or by the options of an engine."""
-    model, x = _model(turns), np.load(turns.folder / "data.npz")["x"]
-    size = int(turns.options.get("predict_batch", 1000))
+def digits_with_lab(turns: Turns) -> None:
+    """`lab.inference.predict` on images, as the reports do it."""
+    model = _model(turns)
+    _draw(turns, lambda x: predict(model, x))
+
+
+def digits_with_keras(turns: Turns) -> None:
+    """`Model.predict` on images, by the options of the engine."""
+    model, size = _model(turns), int(turns.options["predict_batch"])
+    _draw(turns, lambda x: model.predict(x, batch_size=size, verbose=0))
+
+
+def _draw(turns: Turns, draw: Callable[[Any], Any]) -> None:
+    x = np.load(turns.folder / "data.npz")["x"]
     for _ in range(turns.count):
         turns.begin()
-        drawn = model.predict(x, batch_size=size, verbose=0)
+        drawn = draw(x)
         turns.stop()
         turns.end(loss=float(np.square(np.asarray(drawn) - x).mean()))
 

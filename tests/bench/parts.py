@@ -140,7 +140,8 @@ DIGITS = _inference(
     "digits",
     "Digits through 784-512-256-32",
     10_000,
-    *["tests.bench.inference:digits"] * 2,
+    "tests.bench.inference:digits_with_lab",
+    "tests.bench.inference:digits_with_keras",
     prepare="tests.bench.inference:prepare_digits",
 )
 REVIEWS = _inference(

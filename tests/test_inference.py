@@ -1,0 +1,68 @@
+"""Looking without a pipeline: what `Model.predict` says, in the order of the examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from lab.data.ragged import Ragged
+from lab.errors import UsageError
+from lab.inference import predict
+
+X = np.random.default_rng(0).normal(size=(23, 4)).astype(np.float32)
+
+
+def network(**compiled: Any) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(5, "tanh"), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+    model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3)])
+    if compiled:
+        model.compile("sgd", "mse", **compiled)
+    return model
+
+
+@pytest.mark.parametrize("size", [1, 7, 23, 1000])
+@pytest.mark.parametrize(
+    "compiled",
+    [{}, {"jit_compile": True, "steps_per_execution": 16}, {"run_eagerly": True}],
+    ids=["not compiled", "XLA, many steps", "eager"],
+)
+def test_it_says_what_predict_says(compiled: dict[str, Any], size: int) -> None:
+    model = network(**compiled)
+    assert predict(model, X, size) == pytest.approx(model.predict(X, verbose=0), abs=1e-6)
+
+
+def test_sequences_of_different_lengths_keep_their_order() -> None:
+    rng = np.random.default_rng(1)
+    texts = Ragged.of([rng.integers(1, 9, length) for length in rng.integers(1, 12, 40)], [3, 6, 12])
+    widths: list[int] = []
+
+    class Sums(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+        def call(self, words: Any) -> Any:
+            if words.shape[1] is not None:  # it is, but while Keras looks at shapes alone
+                widths.append(int(words.shape[1]))
+            return keras.ops.sum(words, axis=1, keepdims=True)
+
+    words = keras.Input((None,), dtype="int32")
+    model = keras.Sequential([words, Sums()])
+    model.compile(run_eagerly=True)
+    widths.clear()
+    expected = [texts.tokens[start:][:length].sum() for start, length in zip(texts.starts, texts.lengths, strict=True)]
+    assert predict(model, texts, 5)[:, 0].tolist() == expected
+    assert set(widths) == {3, 6, 12}
+
+
+def test_no_examples_are_said() -> None:
+    with pytest.raises(UsageError, match="got none"):
+        predict(network(), X[:0])
+
+
+def test_images_keep_shape_and_dtype() -> None:
+    model = keras.Sequential([keras.Input((4, 4)), keras.layers.Reshape((2, 8))])
+    found = predict(model, np.arange(48, dtype=np.float32).reshape(3, 4, 4), 2)
+    assert found.shape == (3, 2, 8)
+    assert found.dtype == np.float32
+    assert found.ravel().tolist() == list(range(48))
