@@ -68,9 +68,10 @@ bench: $(STAMP) ## how fast it is, against others: all in under 40 minutes, or o
 	@$(MAKE) --no-print-directory $(RIVALS)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(RIVALS): Makefile # PyTorch and Lightning, in an environment of their own
+$(RIVALS): Makefile # PyTorch and Lightning, in an environment of their own; JAX beside it, for the lab's Keras
 	@$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 lightning==2.6.6 numpy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv-bench/jax jax==0.10.2 jaxlib==0.10.2
 	@touch $@
 
 torture: $(STAMP) ## kill runs of every experiment at random instants, and see that nothing is lost: kills=25 seed=0

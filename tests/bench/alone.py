@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,9 +175,3 @@ def peak(bench: Bench) -> Iterator[Row]:
     yield measures(
         "peak", "Share of the matrix peak", values, "peak: products of 2048 x 2048 in float32, the best of 8"
     )
-
-
-def has_jax() -> bool:
-    """Whether JAX can be imported where the lab is installed."""
-    done = subprocess.run([sys.executable, "-c", "import jax"], capture_output=True, cwd=Path(ROOT), check=False)
-    return done.returncode == 0

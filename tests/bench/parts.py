@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.bench import alone
-from tests.bench.pairs import Bench, Comparison, Engine, compare
+from tests.bench.pairs import JAX, Bench, Comparison, Engine, compare
 
 KERAS, LIGHTNING, TORCH = "Keras", "Lightning", "PyTorch"
 _TRAINING = "tests.bench.training"
@@ -45,7 +45,7 @@ def _dense(task: str, title: str, goals: tuple[float, float, float], examples: i
     )
 
 
-SMALL = _dense("small", "Autoencoder 784-32-784", (0.25, 0.30, 0.55), 55_000, tolerance=0.02, pairs=7)
+SMALL = _dense("small", "Autoencoder 784-32-784", (0.25, 0.30, 0.55), 55_000, tolerance=0.02, pairs=5)
 DEEP = _dense("deep", "Autoencoder 784-512-256-32", (0.55, 0.80, 0.95), 27_500, tolerance=0.02)
 DENOISING = _dense("denoising", "Denoising 784-1024-256, fresh noise", (0.5, 0.7, 0.9), 18_432, tolerance=0.03)
 
@@ -58,7 +58,7 @@ CHARACTERS = Comparison(
     tolerance=0.01,
     prepare="tests.bench.tasks:prepare",
     options={"task": "characters", "examples": 64 * 12},
-    pairs=5,
+    pairs=3,
     per_step=True,
 )
 
@@ -90,7 +90,7 @@ SENTIMENT = Comparison(
     tolerance=0.05,
     prepare="tests.bench.sentiment:prepare",
     options={"task": "sentiment", "share": 15},
-    pairs=5,
+    pairs=3,
 )
 
 
@@ -166,7 +166,7 @@ def _all(*rows: Comparison) -> Part:
 
 def _on_jax(row: Comparison) -> Comparison:
     """The same row with the lab and Keras on JAX; PyTorch's loops stay what they are to compare with."""
-    env = {"KERAS_BACKEND": "jax"}
+    env = {"KERAS_BACKEND": "jax", "PYTHONPATH": str(JAX)}
     kept = [one for one in row.engines if "jit" not in one.options and one.rival != LIGHTNING]
     engines = [one if one.torch else dataclasses.replace(one, env=env) for one in kept]
     return dataclasses.replace(row, name=f"{row.name}_jax", title=f"JAX: {row.title}", engines=engines, pairs=3)
@@ -174,8 +174,8 @@ def _on_jax(row: Comparison) -> Comparison:
 
 def jax(bench: Bench) -> Iterator[Row]:
     """The autoencoder and the character LSTM again on JAX, where that is installed."""
-    if not alone.has_jax():
-        yield alone.measures("jax", "JAX", [], "JAX is not installed here")
+    if not JAX.exists():
+        yield alone.measures("jax", "JAX", [], "JAX is not installed in .venv-bench")
         return
     for row in (SMALL, DEEP, CHARACTERS):
         yield compare(_on_jax(row), bench)
