@@ -15,7 +15,7 @@ from lab.errors import ModelError, UsageError
 if TYPE_CHECKING:
     import keras
 
-CHUNK = 32  # steps in one call of the compiled loop
+CHUNK = 64  # steps in one call of the compiled loop
 SAMPLE = -1  # the "forced" symbol of a step whose symbol is drawn
 
 
@@ -94,7 +94,7 @@ class Generator:
         self._allowed = allowed
         self._first = next(place for place, layer in enumerate(self.layers) if hasattr(layer, "cell"))
         self._folds = _is_plain_lstm(self.layers[self._first])
-        self._compiled: dict[tuple[bool, bool, bool], Callable[..., Any]] = {}
+        self._compiled: dict[tuple[bool, bool, bool, bool], Callable[..., Any]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -130,9 +130,10 @@ class Generator:
         top_k = min(sampling.top_k or self.size, self.size)
         top_p = 1.0 if sampling.top_p is None else sampling.top_p
         narrow = top_k < self.size or top_p < 1
-        key = (narrow, cells, probabilities)
+        key = (narrow, bool((temperature == 0).any()), cells, probabilities)
         if key not in self._compiled:
-            self._compiled[key] = compiled(self._loop(*key))
+            variables = [variable for layer in self.layers for variable in layer.variables]
+            self._compiled[key] = compiled(self._loop(*key), variables)
         rng, table = np.random.Generator(np.random.Philox(key=sampling.seed)), self._table()
         length = forced.shape[1]
         for start in range(0, length, CHUNK):
@@ -141,8 +142,7 @@ class Generator:
             steps = np.zeros((CHUNK, self.rows), np.int32)
             steps[:count] = part.T
             drawn = rng.random((CHUNK, self.rows), np.float32)
-            counts = np.arange(CHUNK, dtype=np.int32) < count
-            rest = (steps, drawn, counts, temperature, np.int32(top_k), np.float32(top_p))
+            rest = (steps, drawn, np.int32(count), temperature, np.int32(top_k), np.float32(top_p))
             state, found = self._compiled[key](self._logits, self._states, table, *rest)
             self._logits, self._states = state
             found = [np.moveaxis(np.asarray(_numpy(one))[:count], 0, 1) for one in found]
@@ -150,7 +150,8 @@ class Generator:
             inside = more.pop(0) if cells else None
             yield Steps(symbols, log_probability, entropy, inside, more.pop(0) if probabilities else None)
 
-    def _loop(self, narrow: bool, cells: bool, probabilities: bool) -> Callable[..., Any]:
+    def _loop(self, narrow: bool, cold: bool, cells: bool, probabilities: bool) -> Callable[..., Any]:
+        """The compiled loop; `cold` says whether a temperature may be 0."""
         from keras import ops
 
         def loop(
@@ -159,13 +160,13 @@ class Generator:
             table: Any,
             forced: Any,
             drawn: Any,
-            counts: Any,
+            count: Any,
             temperature: Any,
             top_k: Any,
             top_p: Any,
         ) -> Any:
-            cold = ops.expand_dims(temperature == 0, 1)
-            heat = ops.expand_dims(ops.where(temperature == 0, ops.ones_like(temperature), temperature), 1)
+            frozen = temperature == 0
+            heat = ops.expand_dims(ops.where(frozen, ops.ones_like(temperature), temperature), 1)
 
             def step(place: Any, logits: Any, states: Any, written: Any) -> Any:
                 given, uniform = forced[place], drawn[place]
@@ -176,15 +177,15 @@ class Generator:
                 chosen = ops.softmax(kept)
                 ladder = ops.cumsum(chosen, axis=1)
                 rung = ops.expand_dims(uniform, 1) * ladder[:, -1:]  # the sum is not quite 1
-                drawn_here = ops.minimum(ops.sum(ops.cast(ladder <= rung, "int32"), axis=1), self.size - 1)
-                likeliest = ops.cast(ops.argmax(kept, axis=1), "int32")
-                symbols = ops.where(given < 0, ops.where(cold[:, 0], likeliest, drawn_here), given)
+                picked = ops.minimum(ops.sum(ops.cast(ladder <= rung, "int32"), axis=1), self.size - 1)
                 entropy = -ops.sum(chosen * ops.log(ops.maximum(chosen, 1e-30)), axis=1)
-                entropy = ops.where(cold[:, 0], ops.zeros_like(entropy), entropy)
+                if cold:
+                    picked = ops.where(frozen, ops.cast(ops.argmax(kept, axis=1), "int32"), picked)
+                    entropy = ops.where(frozen, ops.zeros_like(entropy), entropy)
+                symbols = ops.where(given < 0, picked, given)
                 surprise = ops.take_along_axis(natural, ops.expand_dims(symbols, 1), axis=1)[:, 0]
-                new_logits, new_states = self._step(ops.take(table, symbols, axis=0), states)
-                after = _where(counts[place], (new_logits, new_states), (logits, states))
-                found = [symbols, surprise, entropy, *([new_states[-1][-1]] if cells else [])]
+                after = self._step(ops.take(table, symbols, axis=0), states)
+                found = [symbols, surprise, entropy, *([after[1][-1][-1]] if cells else [])]
                 found += [ops.exp(natural)] if probabilities else []
                 starts = [[place, *[0] * len(one.shape)] for one in found]
                 written = [
@@ -198,7 +199,7 @@ class Generator:
             shapes += [((self.size,), "float32")] if probabilities else []
             written = [ops.zeros((CHUNK, self.rows, *shape), dtype) for shape, dtype in shapes]
             start = (ops.convert_to_tensor(0, "int32"), logits, states, written)
-            _, logits, states, written = ops.while_loop(lambda place, *_: place < CHUNK, step, start)
+            _, logits, states, written = ops.while_loop(lambda place, *_: place < count, step, start)
             return (logits, states), written
 
         return loop
@@ -298,12 +299,6 @@ def _narrowed(logits: Any, top_k: Any, top_p: Any) -> Any:
     in_both = (ops.arange(size, dtype="int32") < top_k) & (before < top_p)
     least = ops.min(ops.where(in_both, falling, ops.full_like(falling, 3e38)), axis=1, keepdims=True)
     return ops.where(logits >= least, logits, ops.full_like(logits, -1e9))
-
-
-def _where(condition: Any, new: Any, old: Any) -> Any:
-    import keras
-
-    return keras.tree.map_structure(lambda one, other: keras.ops.where(condition, one, other), new, old)
 
 
 def _numpy(tensor: Any) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,8 +171,13 @@ def _can_fuse(model: keras.Model, train: Batches, validation: Batches) -> bool:
     return all(array.dtype.kind in "fiub" for array in arrays)
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors with XLA, on TensorFlow and JAX; on torch it stays as it is."""
+def compiled(function: Callable[..., Any], variables: Sequence[Any] = ()) -> Callable[..., Any]:
+    """Compiles a function of tensors with XLA, on TensorFlow and JAX; on torch it stays as it is.
+
+    Args:
+        function: takes and gives tensors.
+        variables: those of Keras that it reads; each call sees the values that they have then.
+    """
     import keras
 
     if keras.backend.backend() == "tensorflow":
@@ -180,7 +185,12 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     if keras.backend.backend() == "jax":
         import jax
 
-        function = jax.jit(function)
+        def pure(values: Sequence[Any], *arguments: Any) -> Any:  # JAX would keep the first call's values
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return function(*arguments)
+
+        program = jax.jit(pure)
+        return lambda *arguments: program([variable.value for variable in variables], *arguments)
     return function
 
 
