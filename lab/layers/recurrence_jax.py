@@ -33,48 +33,50 @@ def _run(masked: bool, gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep:
 
 
 def _forwards(masked: bool, gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, Any]:
-    dtype = _sums(gates.dtype)
+    dtype, units = _sums(gates.dtype), kernel.shape[0]
+    half = jnp.array([0.5, 0.5, 1, 0.5], dtype)[:, None, None]
 
     def step(state: Any, now: Any) -> tuple[Any, Any]:
         (h, c), (gate, kept) = state, now
-        i, f, g, o = jnp.split(gate.astype(dtype) + (h @ kernel).astype(dtype) + bias.astype(dtype), 4, axis=1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+        z = gate.astype(dtype) + (h @ kernel).astype(dtype) + bias.astype(dtype)
+        opened = jnp.tanh(z.reshape(-1, 4, units).transpose(1, 0, 2) * half) * half + (1 - half)
+        i, f, g, o = opened
         new_c = f * c + i * g
         new_h = (o * jnp.tanh(new_c)).astype(h.dtype)
         if masked:
             new_c, new_h = jnp.where(kept, new_c, c), jnp.where(kept, new_h, h)
-        return (new_h, new_c), (new_h, new_c, jnp.concatenate([i, f, g, o], axis=1))
+        return (new_h, new_c), (new_h, c, opened)
 
-    _, (hs, cs, opened) = jax.lax.scan(step, (h, c.astype(dtype)), (gates, keep))
-    return (hs, hs[-1], cs[-1]), (hs, cs, opened, kernel, bias, h, c, keep)
+    (_, last_c), (hs, cs, opened) = jax.lax.scan(step, (h, c.astype(dtype)), (gates, keep))
+    return (hs, hs[-1], last_c), (hs, cs, last_c, opened, kernel, bias, h, c, keep)
 
 
-def _backwards(masked: bool, kept: Any, upstream: Any) -> tuple[Any, ...]:
-    hs, cs, opened, kernel, bias, h, c, keep = kept
+def _backwards(masked: bool, forwards: Any, upstream: Any) -> tuple[Any, ...]:
+    hs, cs, last_c, opened, kernel, bias, h, c, keep = forwards  # `cs` are those before each step
     dtype = cs.dtype
     d_hs, d_h, d_c = (part.astype(dtype) for part in upstream)
     before_h = jnp.concatenate([h[None], hs[:-1]])
-    before_c = jnp.concatenate([c.astype(dtype)[None], cs[:-1]])
+    turned = kernel.T  # once, not at every step
 
     def step(state: Any, now: Any) -> tuple[Any, Any]:
-        (d_h, d_c), (d_out, gate, c_now, c_before, kept) = state, now
-        i, f, g, o = jnp.split(gate, 4, axis=1)
-        squashed = jnp.tanh(c_now)
+        (d_h, d_c, now_c), (d_out, (i, f, g, o), before_c, kept) = state, now
+        squashed = jnp.tanh(now_c)
         d_h = d_h + d_out
         through_c = d_c + d_h * o * (1 - squashed * squashed)
-        d_i, d_f = through_c * g * i * (1 - i), through_c * c_before * f * (1 - f)
+        d_i, d_f = through_c * g * i * (1 - i), through_c * before_c * f * (1 - f)
         d_g, d_o = through_c * i * (1 - g * g), d_h * squashed * o * (1 - o)
         d_z = jnp.concatenate([d_i, d_f, d_g, d_o], axis=1)
         past_c = through_c * f
         if masked:
             d_z = jnp.where(kept, d_z, 0)
         narrow = d_z.astype(kernel.dtype)
-        past_h = (narrow @ kernel.T).astype(dtype)
+        past_h = (narrow @ turned).astype(dtype)
         if masked:
             past_h, past_c = jnp.where(kept, past_h, d_h), jnp.where(kept, past_c, d_c)
-        return (past_h, past_c), narrow
+        return (past_h, past_c, before_c), narrow
 
-    (d_h, d_c), d_gates = jax.lax.scan(step, (d_h, d_c), (d_hs, opened, cs, before_c, keep), reverse=True)
+    each = (d_hs, opened, cs, keep)
+    (d_h, d_c, _), d_gates = jax.lax.scan(step, (d_h, d_c, last_c), each, reverse=True)
     rows = before_h.reshape(-1, kernel.shape[0])
     flat = d_gates.reshape(-1, kernel.shape[1])
     d_bias = flat.sum(0).astype(bias.dtype)
