@@ -5,8 +5,8 @@
 The same network as the basic autoencoder learns something else: noise goes in, fresh for each digit
 in each epoch, and the clean digit must come out (Vincent et al., 2008). The report compares it with
 the basic autoencoder, with doing nothing, and with the filters that an image-processing user would
-pick. At a standard deviation of 0.5 the default takes two and a half minutes of training on two
-cores, as long for each of the two models beside it, and reaches 20.5 dB on the test digits, where the
+pick. At a standard deviation of 0.5 the default takes little more than a minute of training on
+two cores, as long for each of the two models beside it, and reaches 20.5 dB on the test digits, where the
 noisy digits have 9.4 and a 3x3 median filter 14.2. `preset=full`, larger and as fully connected, takes
 some twenty minutes and reaches 20.7 dB; `preset=unet`, a small convolutional U-Net
 (Ronneberger, Fischer and Brox, 2015), takes 25 minutes and reaches 21.5 dB.
