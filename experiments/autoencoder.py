@@ -90,7 +90,7 @@ class Autoencoder(lab.Experiment[Settings]):
     def build(self, data: lab.Data) -> keras.Model:
         image = keras.Input((SIDE, SIDE), name="image")
         model = keras.Model(image, self.network(image, data), name=self.name())
-        model.compile(keras.optimizers.Adam(3e-3), lab.losses.BinaryCrossentropy())
+        model.compile(keras.optimizers.Adam(3e-3), keras.losses.BinaryCrossentropy())
         return model
 
     def network(self, image: keras.KerasTensor, data: lab.Data) -> keras.KerasTensor:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lab._lazy import defer
 
 if TYPE_CHECKING:
-    from lab import backend, layers, losses, plots, testing
+    from lab import backend, layers, plots, testing
     from lab.callbacks import Callback
     from lab.checkpoint import Checkpoint
     from lab.companions import companion
@@ -44,7 +44,7 @@ _MODULES = {
     "lab.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
-_SUBMODULES = ("backend", "layers", "losses", "plots", "testing")
+_SUBMODULES = ("backend", "layers", "plots", "testing")
 
 __all__ = [
     "Batches",
@@ -73,7 +73,6 @@ __all__ = [
     "companion",
     "field",
     "layers",
-    "losses",
     "plots",
     "resume",
     "testing",

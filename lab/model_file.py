@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import math
 import warnings
@@ -37,7 +36,7 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def load(path: Path) -> keras.Model:
-    """Reads a model, which may have the lab's own layers and losses; no code in the file is run.
+    """Reads a model, the lab's own layers among its layers; no code in the file is run.
 
     Raises:
         RunError: Keras cannot read it, or its safe mode refuses it.
@@ -45,7 +44,6 @@ def load(path: Path) -> keras.Model:
     import keras
 
     layers.register()
-    importlib.import_module("lab.losses")  # Keras knows its classes from then on
     try:
         _check(path)
         with warnings.catch_warnings():

@@ -19,7 +19,7 @@ LAYERS = (
     ("_lazy", "errors"),
     ("failure", "files", "environment", "discovery", "logs"),
     ("settings", "data", "status", "new"),
-    ("layers", "losses"),
+    ("layers",),
     ("model_file",),
     ("plots", "run", "scores", "text_scores", "ngrams", "backend"),
     ("classification", "inference"),

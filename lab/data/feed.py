@@ -19,6 +19,7 @@ import numpy as np
 from lab.data.arrays import leaves, map_arrays
 from lab.data.batches import Batches
 from lab.data.held import gather, hold
+from lab.data.losses import sooner
 from lab.data.ragged import Buckets
 from lab.data.streams import Streams
 
@@ -138,7 +139,8 @@ def fused(
     model.test_function = _function(model, model.test_step, validation, steps)
     train.block = validation.block = steps
     try:
-        yield
+        with sooner(model):
+            yield
     finally:
         model.train_function, model.test_function = before
         train.block = validation.block = 0
