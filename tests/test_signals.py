@@ -16,7 +16,7 @@ from lab.run import Run
 from lab.status import Status
 
 SLOW = '''"""Does nothing for a while in each step."""
-import time
+import pathlib, time
 import keras, numpy as np
 import lab
 
@@ -29,6 +29,7 @@ class Naps(lab.Callback):
         self.nap = nap
 
     def on_train_batch_end(self, batch, logs=None):
+        pathlib.Path("napping").touch()
         time.sleep(self.nap)
 
 class Slow(lab.Experiment[Settings]):
@@ -65,18 +66,20 @@ def begin(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
     return start
 
 
-def wait_for(run: Path, stage: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while Run(run).status_record().get("stage") != stage:
+def wait_for_a_nap(run: Path, process: subprocess.Popen[str]) -> None:
+    """Waits until a step is under way, whatever else the machine does."""
+    deadline, napping = time.monotonic() + 120, run.parent / "napping"
+    napping.unlink(missing_ok=True)
+    while not napping.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(1.5)  # until its first steps are done
+    assert Run(run).status_record()["stage"] == "fit"
 
 
 def test_a_kill_stops_in_order(tmp_path: Path, begin: Callable[[str], subprocess.Popen[str]]) -> None:
     process = begin("run slow nap=0.1 run_dir=cut")
-    wait_for(tmp_path / "cut", "fit", process)
+    wait_for_a_nap(tmp_path / "cut", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130
     assert (tmp_path / "cut" / "model.keras").is_file()
@@ -88,7 +91,7 @@ def test_the_first_signal_stops_in_order_and_the_run_goes_on(
     whole = begin("run slow run_dir=whole")
     assert whole.wait(120) == 0
     process = begin("run slow nap=0.1 run_dir=cut")
-    wait_for(tmp_path / "cut", "fit", process)
+    wait_for_a_nap(tmp_path / "cut", process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -105,7 +108,7 @@ def test_the_first_signal_stops_in_order_and_the_run_goes_on(
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, begin: Callable[[str], subprocess.Popen[str]]) -> None:
     process = begin("run slow nap=300 run_dir=cut")
-    wait_for(tmp_path / "cut", "fit", process)
+    wait_for_a_nap(tmp_path / "cut", process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert process.poll() is None, "the first waits for the end of the step"
