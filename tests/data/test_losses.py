@@ -85,7 +85,7 @@ def test_examples_are_weighted_one_by_one() -> None:
         {"a": keras.losses.BinaryCrossentropy()},
         None,
     ],
-    ids=str,
+    ids=["by name", "smoothed", "another axis", "focal", "two outputs", "none"],
 )
 def test_other_losses_are_left_as_they_are(loss: Any) -> None:
     before = getattr(loss, "call", None)
