@@ -52,6 +52,11 @@ class Slow(lab.Experiment[Settings]):
 '''
 
 
+def hear() -> None:
+    """Control-C as it is in the foreground: who is started in the background of a script is deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def begin(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
     """Starts the `lab` command with some words, where the slow experiment is."""
@@ -61,7 +66,9 @@ def begin(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
     def start(words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "lab.cli", *words.split()]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=tmp_path, env={**os.environ}, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ}, stdout=pipe, stderr=pipe, text=True, preexec_fn=hear
+        )
 
     return start
 
