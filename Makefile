@@ -6,12 +6,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 RIVALS := .venv-bench/.installed
+JAX    := $(VENV)/.jax
 NAMES  := $(filter-out \_%,$(basename $(notdir $(filter-out experiments/_%,$(wildcard experiments/*.py)))))
 
 # The variables that were typed after `make`, by name; their values reach the shell through the
 # environment, so that quotes and spaces in them stay what they are.
 TYPED  := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
-KNOBS  := $(filter-out PYTHON VENV BIN STAMP RIVALS NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
+KNOBS  := $(filter-out PYTHON VENV BIN STAMP RIVALS JAX NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
 $(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(subst -,_,$(name)))))
 ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
 
@@ -33,6 +34,10 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "expected Python 3.11 or newer, $(PYTHON) is older; make PYTHON=python3.11 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(JAX): $(STAMP) # the other backend, for the tests and the benchmark
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,jax]'
 	@touch $@
 
 $(NAMES): $(STAMP)
@@ -57,21 +62,20 @@ generate: $(STAMP) ## text from the latest text_generation: make generate prompt
 classify: $(STAMP) ## what the latest sentiment_analysis says of a text: make classify text="I have seldom been so bored."
 	@$(BIN)/lab predict "$(or $(run),sentiment_analysis)" $(filter-out run=%,$(ARGS))
 
-test: $(STAMP) ## the tests, two files at a time
+test: $(JAX) ## the tests, two files at a time
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
 
-bench: $(STAMP) ## how fast it is, against others: all in under 40 minutes, or only=autoencoder,lstm,...
+bench: $(JAX) ## how fast it is, against others: all in under 40 minutes, or only=autoencoder,lstm,...
 	@$(BIN)/python -m tests.bench check $(ARGS)
 	@$(MAKE) --no-print-directory $(RIVALS)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(RIVALS): Makefile # PyTorch and Lightning, in an environment of their own; JAX beside it, for the lab's Keras
+$(RIVALS): Makefile # PyTorch and Lightning, in an environment of their own
 	@$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 lightning==2.6.6 numpy
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv-bench/jax jax==0.10.2 jaxlib==0.10.2
 	@touch $@
 
 torture: $(STAMP) ## kill runs of every experiment at random instants, and see that nothing is lost: kills=25 seed=0

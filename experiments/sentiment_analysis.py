@@ -30,7 +30,7 @@ from lab.classification import Scaling, wilson
 from lab.classifying import TextClassifier
 from lab.data import Array, Batches, imdb, labelled
 from lab.data.arrays import SPLITS
-from lab.data.feed import fused
+from lab.data.fused import fused
 from lab.data.ragged import Ragged
 from lab.data.text import read_text
 from lab.data.words import CUTS, Reader, Words, number, shorten

@@ -135,11 +135,34 @@ class Averages(Callback):
         self._raw = [keras.ops.convert_to_numpy(variable) for variable in self.model.trainable_variables]
         inner = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         inner.finalize_variable_values(self.model.trainable_variables)
+        for variable in self.model.trainable_variables:  # on JAX they would be one array, which a step may use up
+            variable.assign(keras.ops.copy(variable.value))
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
         for variable, value in zip(self.model.trainable_variables, self._raw, strict=True):
             variable.assign(value)
         self._raw = []
+
+
+class InTouch(Callback):
+    """Lets the callbacks behind it see and change the weights after each step on JAX, as they can on TensorFlow.
+
+    There Keras's `fit` keeps the state to itself, and gives it to the model's variables once an epoch.
+
+    Args:
+        position: how far training is; told before this callback.
+    """
+
+    def __init__(self, position: Position) -> None:
+        super().__init__()
+        self.position = position
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self.position.step >= self.position.batches.steps(self.position.epoch):
+            raise StopIteration  # as the batches would, but before `fit` takes the weights of the step before again
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.model.jax_state_sync()
 
 
 class Stopping(Callback):

@@ -6,6 +6,7 @@ metrics' sums; a checkpoint holds every variable that the model, its optimizer a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -156,9 +157,11 @@ def build_optimizer(model: keras.Model) -> None:
     """Makes the optimizer's variables, as Keras does in the first step."""
     import keras
 
-    if model.optimizer is not None and not model.optimizer.built:
-        with keras.name_scope(model.optimizer.name, caller=model.optimizer):
-            model.optimizer.build(model.trainable_variables)
+    optimizer = model.optimizer
+    if optimizer is not None and not optimizer.built:
+        scoped = keras.backend.backend() != "jax"  # where Keras makes them outside a step, under shorter names
+        with keras.name_scope(optimizer.name, caller=optimizer) if scoped else contextlib.nullcontext():
+            optimizer.build(model.trainable_variables)
 
 
 def _split(state: Any, arrays: dict[str, Array]) -> Any:

@@ -112,7 +112,7 @@ class Experiment(abc.ABC, Generic[S]):
             **options: what `Model.fit` takes besides: epochs, initial_epoch, callbacks, verbose,
                 validation_freq.
         """
-        from lab.data.feed import fused
+        from lab.data.fused import fused
 
         with fused(model, train, validation):
             model.fit(train.feed(), validation_data=validation.feed(), **options)

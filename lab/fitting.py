@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 from rich.console import Console
 
-from lab.callbacks import Annealing, Averages, CarriedState, History, Position, Stopping
+from lab.callbacks import Annealing, Averages, CarriedState, History, InTouch, Position, Stopping
 from lab.checkpoint import Checkpoint
 from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Data
+from lab.data.fused import can_fuse
 from lab.data.streams import batched
 from lab.diagnosis import first_state, where_it_began
 from lab.errors import ModelError, RunError, StopRequested, UsageError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lab")
 
-STEPS_PER_EXECUTION = 16  # steps in one call of TensorFlow's graph
+STEPS_PER_EXECUTION = 16  # steps in one call of a compiled program
 MOST_STEPS = 64  # of a network so small that a call would take a few milliseconds
 SHORT = 6e9  # floating point operations in a call that is over before anyone waits for it
 
@@ -43,7 +44,7 @@ def prepare_model(model: keras.Model, trainer: Trainer, callbacks: Sequence[kera
         model.jit_compile = trainer.jit
     elif keras.backend.backend() == "tensorflow" and _supports_jit(model):
         model.jit_compile = True  # Keras's own "auto" leaves XLA off on a CPU
-    steps, in_graph = trainer.steps_per_execution, keras.backend.backend() == "tensorflow"
+    steps, in_graph = trainer.steps_per_execution, keras.backend.backend() == "tensorflow" or can_fuse(model)
     if steps is None:
         hears_batches = any(_hears_batches(callback) for callback in callbacks)
         steps = steps_at_once(model, trainer.batch_size) if in_graph and not hears_batches else 1
@@ -147,7 +148,9 @@ class Fit:
             early = keras.callbacks.EarlyStopping(trainer.monitor, patience=trainer.patience, mode=mode)
         self.stopping = Stopping(max_seconds=trainer.max_time, early_stopping=early, position=position)
         every = [position, Generators(), CarriedState(), *([Averages()] if trainer.use_ema else [])]
-        every += [ProgressBars(console, self.train, trainer.monitor, mode), *callbacks, history]
+        on_jax = keras.backend.backend() == "jax" and any(_hears_batches(callback) for callback in callbacks)
+        every += [ProgressBars(console, self.train, trainer.monitor, mode), *([InTouch(position)] if on_jax else [])]
+        every += [*callbacks, history]
         every += [*([early] if early else []), *([_tensorboard(run)] if trainer.tensorboard else []), self.stopping]
         saving = Checkpoints(
             self.checkpoints, trainer.monitor, history, every, every=trainer.checkpoint_every, origin=origin

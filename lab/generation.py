@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.data import Array
-from lab.data.feed import compiled
+from lab.data.compiled import compiled
 from lab.errors import ModelError, UsageError
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ LAYERS = (
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 SOURCES = sorted((ROOT / "lab").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
-MAY_KNOW_TENSORFLOW = ("lab/data/feed.py", "lab/data/held.py", "lab/layers/")
+MAY_KNOW_TENSORFLOW = (*(f"lab/data/{name}" for name in ("feed.py", "held.py", "fused", "compiled.py")), "lab/layers/")
 
 
 def imports(path: Path, *, typing_too: bool = False) -> set[str]:

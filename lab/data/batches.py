@@ -58,7 +58,7 @@ class Batches:
         if limit is not None:
             self.steps_per_epoch = min(limit, self.steps_per_epoch)
         self.stop = stop
-        self.block = 0  # steps whose indices `feed` gives at once; 0: it gives the examples (lab.data.feed.fused)
+        self.block = 0  # steps whose indices `feed` gives at once; 0: it gives the examples (lab.data.fused.fused)
         self._epoch, self._step = 0, 0
 
     def order(self, epoch: int) -> Indices:

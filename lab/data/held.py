@@ -1,9 +1,14 @@
-"""A split's arrays as tensors in memory, and batches gathered from them inside TensorFlow's graph."""
+"""A split's arrays as tensors in memory, and batches gathered from them inside a compiled program.
+
+On TensorFlow and JAX alike, by `keras.ops` but for a few lines.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +16,15 @@ from lab.data.arrays import Array, map_arrays
 from lab.data.batches import Batches
 from lab.data.ragged import Ragged
 from lab.data.streams import Windows
+
+
+class Held(Protocol):
+    """What a split holds, as tensors."""
+
+    tensors: tuple[Any, ...]
+
+    def at(self, which: Any, width: int | None) -> Any:
+        """Returns the examples of an index tensor, sequences padded to a width; (which, ...)."""
 
 
 def hold(batches: Batches) -> tuple[Any, ...]:
@@ -24,6 +38,39 @@ def hold(batches: Batches) -> tuple[Any, ...]:
         return held[id(array)]
 
     return tuple(map_arrays(hold, part) for part in batches.split.parts())
+
+
+def tensors_of(parts: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Returns the tensors of all that is held: a program of JAX takes them as arguments, or it would copy them."""
+    return [one.tensors for one in _distinct(parts)]
+
+
+def with_tensors(parts: tuple[Any, ...], tensors: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Returns the parts with other tensors in their place, in the order of `tensors_of`."""
+    others: dict[int, Held] = {}
+    for one, theirs in zip(_distinct(parts), tensors, strict=True):
+        others[id(one)] = copy.copy(one)
+        others[id(one)].tensors = theirs
+    return tuple(map_arrays(lambda one: others[id(one)], part) for part in parts)
+
+
+def _distinct(parts: tuple[Any, ...]) -> list[Held]:
+    found: dict[int, Held] = {}
+    for part in parts:
+        map_arrays(lambda one: found.setdefault(id(one), one), part)
+    return list(found.values())
+
+
+def gather(parts: tuple[Any, ...], indices: Any, width: int | None = None) -> tuple[Any, ...]:
+    """Returns one batch; a tensor that stands in two places, as an autoencoder's, is gathered once."""
+    taken: dict[int, Any] = {}
+
+    def take(part: Any) -> Any:
+        if id(part) not in taken:
+            taken[id(part)] = part.at(indices, width)
+        return taken[id(part)]
+
+    return tuple(map_arrays(take, part) for part in parts)
 
 
 def as_levels(array: Array) -> Array | None:
@@ -51,72 +98,87 @@ class _HeldArray:
     """
 
     def __init__(self, array: Array) -> None:
-        import tensorflow as tf
-
         self.shape, levels = array.shape[1:], as_levels(array)
         rows = array if levels is None else levels
-        self.rows = tf.constant(rows.reshape(len(rows), math.prod(self.shape)))
-        # No constant of the graph: XLA would multiply by its inverse, which rounds to other numbers.
-        self.most = None if levels is None else tf.Variable(255.0, trainable=False)
+        self.tensors: tuple[Any, ...] = (_tensor(rows.reshape(len(rows), math.prod(self.shape))),)
+        self.quotient = None if levels is None else _quotient(255.0)
 
-    def at(self, which: Any, _: int | None) -> Any:
-        """These examples; (which, ...)."""
-        import tensorflow as tf
+    def at(self, which: Any, width: int | None) -> Any:
+        from keras import ops
 
-        found = tf.gather(self.rows, which)
-        if self.most is not None:
-            found = tf.cast(found, tf.float32) / self.most
-        return tf.reshape(found, (-1, *self.shape))
+        found = _taken(self.tensors[0], which)
+        if self.quotient is not None:
+            found = self.quotient(ops.cast(found, "float32"))
+        return ops.reshape(found, (ops.shape(which)[0], *self.shape))
 
 
 class _Held:
     """Windows whose tokens are a tensor."""
 
     def __init__(self, windows: Windows) -> None:
-        import tensorflow as tf
-
-        self.tokens = tf.constant(windows.tokens)
+        self.tensors: tuple[Any, ...] = (_tensor(windows.tokens),)
         self.windows = windows
 
-    def at(self, starts: Any, _: int | None) -> Any:
-        """The windows that begin there; (starts, length)."""
-        import tensorflow as tf
+    def at(self, which: Any, width: int | None) -> Any:
+        from keras import ops
 
-        last = len(self.windows) - 1
-        places = tf.expand_dims(starts, 1) + tf.range(self.windows.length)
-        found = tf.gather(self.tokens, tf.minimum(places, last))
-        return tf.where(places <= last, found, tf.constant(self.windows.fill, found.dtype))
+        (tokens,), last = self.tensors, len(self.windows) - 1
+        places = ops.expand_dims(which, 1) + ops.arange(self.windows.length, dtype="int32")
+        found = _taken(tokens, ops.minimum(places, last))
+        return ops.where(places <= last, found, ops.cast(self.windows.fill, found.dtype))
 
 
 class _HeldRagged:
     """Sequences of different lengths whose tokens are a tensor."""
 
     def __init__(self, ragged: Ragged) -> None:
-        import tensorflow as tf
-
-        self.tokens = tf.constant(ragged.tokens if len(ragged.tokens) else np.zeros(1, ragged.dtype))
-        self.starts = tf.constant(ragged.starts.astype(np.int32))
-        self.lengths = tf.constant(ragged.lengths.astype(np.int32))
-        self.widths = tf.constant(ragged.widths, tf.int32)
+        tokens = ragged.tokens if len(ragged.tokens) else np.zeros(1, ragged.dtype)
+        numbers = (ragged.starts, ragged.lengths, np.array(ragged.widths))
+        self.tensors: tuple[Any, ...] = (_tensor(tokens), *(_tensor(one.astype(np.int32)) for one in numbers))
 
     def at(self, which: Any, width: int | None) -> Any:
-        """These sequences, padded to a width, or to the one of theirs that holds the longest; (which, width)."""
-        import tensorflow as tf
+        """Without a width, sequences are padded to the one of theirs that holds the longest."""
+        from keras import ops
 
-        lengths = tf.gather(self.lengths, which)[:, None]
-        steps = width if width is not None else self.widths[tf.searchsorted(self.widths, [tf.reduce_max(lengths)])[0]]
-        inside = tf.range(steps) < lengths
-        places = tf.where(inside, tf.gather(self.starts, which)[:, None] + tf.range(steps), 0)
-        return tf.where(inside, tf.gather(self.tokens, places), tf.constant(0, self.tokens.dtype))
+        tokens, starts, lengths, widths = self.tensors
+        lengths = _taken(lengths, which)[:, None]
+        steps = width if width is not None else widths[ops.searchsorted(widths, ops.max(lengths)[None])[0]]
+        inside = ops.arange(steps, dtype="int32") < lengths
+        places = ops.where(inside, _taken(starts, which)[:, None] + ops.arange(steps, dtype="int32"), 0)
+        return ops.where(inside, _taken(tokens, places), ops.cast(0, tokens.dtype))
 
 
-def gather(parts: tuple[Any, ...], indices: Any, width: int | None = None) -> tuple[Any, ...]:
-    """Returns one batch; a tensor that stands in two places, as an autoencoder's, is gathered once."""
-    taken: dict[int, Any] = {}
+def _tensor(array: Array) -> Any:
+    if _on_jax():
+        import jax
 
-    def take(part: Any) -> Any:
-        if id(part) not in taken:
-            taken[id(part)] = part.at(indices, width)
-        return taken[id(part)]
+        return jax.numpy.asarray(array)
+    import tensorflow as tf
 
-    return tuple(map_arrays(take, part) for part in parts)
+    return tf.constant(array)
+
+
+def _quotient(divisor: float) -> Callable[[Any], Any]:
+    """Returns a division that XLA does not turn into a product with the inverse, which rounds to other numbers."""
+    if _on_jax():
+        import jax
+
+        return lambda x: x / jax.lax.optimization_barrier(jax.numpy.full(x.shape, divisor, x.dtype))
+    import tensorflow as tf
+
+    most = tf.Variable(divisor, trainable=False)
+    return lambda x: x / most
+
+
+def _taken(rows: Any, which: Any) -> Any:
+    if _on_jax():
+        return rows.at[which].get(mode="promise_in_bounds")  # no check of each index
+    import tensorflow as tf
+
+    return tf.gather(rows, which)
+
+
+def _on_jax() -> bool:
+    import keras
+
+    return bool(keras.backend.backend() == "jax")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.environment import _cpu, versions
-from tests.bench.pairs import JAX, OTHER, THREADS, environment
+from tests.bench.pairs import OTHER, THREADS, environment
 
 _ASK = """
 import importlib.metadata as m, json, torch
@@ -34,8 +34,7 @@ def describe() -> dict[str, Any]:
         done = subprocess.run([str(OTHER), "-c", _ASK], capture_output=True, text=True, env=environment(), check=False)
         if done.returncode == 0:
             found["rivals"] = json.loads(done.stdout)
-    jax = {name: version for path in JAX.glob("jax*.dist-info") for name, version in [path.stem.rsplit("-", 1)]}
-    return found | ({"on JAX": jax} if jax else {})
+    return found
 
 
 def _flags() -> list[str]:

@@ -22,7 +22,6 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parent.parent.parent
 OTHER = ROOT / ".venv-bench" / "bin" / "python"  # where the rivals are installed
-JAX = ROOT / ".venv-bench" / "jax"  # for the lab's Keras, which imports it from there
 THREADS = 2  # in each engine's pool for the parts of an operation
 PAUSE = 0.3  # seconds before a turn, so that the threads of the one before have gone to sleep
 OURS = "lab"

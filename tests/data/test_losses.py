@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from lab import model_file
 from lab.data import Batches, Split
-from lab.data.feed import fused
+from lab.data.fused import fused
 from lab.data.losses import binary_crossentropy, sooner
 
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lab.callbacks import CarriedState
 from lab.data import Array, Batches, Data, Split
-from lab.data.feed import fused
+from lab.data.fused import fused
 from lab.data.held import gather, hold
 from lab.data.streams import Streams, Windows, batched
 from lab.errors import DataError, UsageError

@@ -1,0 +1,37 @@
+"""The fused loop and exact resume on JAX: the same tests, in a process whose Keras runs on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FUSED = "tests/data/test_feed.py"
+KILLED = "tests/test_resuming.py::test_whatever_the_data_and_the_knobs"
+CALLED = "tests/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same"
+HELD = "tests/data/test_held.py"
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        [FUSED, HELD, "-k", "not tensorflow"],
+        [f"{KILLED}[fused]", f"{KILLED}[accumulated]", f"{CALLED}[13]"],
+    ],
+    ids=["trains as Keras does", "goes on exactly"],
+)
+def test_it_is_the_same_on_jax(tests: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'tests'}", *tests],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
