@@ -121,11 +121,11 @@ class TextGeneration(lab.Experiment[Settings]):
         )
         symbols = keras.Input((None,), dtype="int32", name="symbols")
         x = lab.layers.CharacterEmbedding(self.vocabulary.characters, known.embedding_dim)(symbols)
-        x = keras.layers.Dropout(character, noise_shape=(None, None, 1))(x)
-        x = keras.layers.SpatialDropout1D(embedding)(x)  # the same numbers at every step of a window
+        x = lab.layers.Dropout(character, noise_shape=(None, None, 1))(x)
+        x = lab.layers.Dropout(embedding, noise_shape=(None, 1, None))(x)  # the same numbers at every step of a window
         for units in known.units:
             x = lab.layers.LSTM(units, return_sequences=True, stateful=True)(x)
-            x = keras.layers.SpatialDropout1D(output)(x)
+            x = lab.layers.Dropout(output, noise_shape=(None, 1, None))(x)
         logits = keras.layers.Dense(len(self.vocabulary), dtype="float32", name="logits")(x)
         model = keras.Model(symbols, logits, name=self.name())
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=corpus.IGNORED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lab.layers.adversarial import adversarial_step
     from lab.layers.characters import CharacterEmbedding
+    from lab.layers.dropout import Dropout
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
     from lab.layers.words import Logit, MaxAndMean, Segments, WordEmbedding
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LSTM",
     "CharacterEmbedding",
+    "Dropout",
     "Logit",
     "MaxAndMean",
     "Noise",
@@ -26,6 +28,7 @@ __all__ = [
 
 _HOMES = {
     "CharacterEmbedding": "characters",
+    "Dropout": "dropout",
     "LSTM": "lstm",
     "Logit": "words",
     "MaxAndMean": "words",

@@ -1,10 +1,7 @@
 """Noise on images, made in the graph: fast, and the same on every backend.
 
-`keras.random` gives other numbers on each backend, and on a CPU XLA takes sixteen times as long for
-them. These come from Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, "Parallel Random
-Numbers: As Easy as 1, 2, 3", SC 2011): a pure function of a key and a counter, in 32-bit additions,
-rotations and exclusive ors, which every backend has. Here the key is a seed and the number of the
-call, the counter an example's place in the batch and a pixel's in the image.
+Of Threefry (`lab.layers.threefry`) the key is a seed and the number of the call, the counter an
+example's place in the batch and a pixel's in the image.
 """
 
 from __future__ import annotations
@@ -17,12 +14,11 @@ import keras
 from keras import ops
 
 from lab.errors import UsageError
+from lab.layers.threefry import as_key, threefry, uniform, words
 
 Kind = Literal["gaussian", "salt_and_pepper", "masking"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA
 _LEVEL = -1  # the counter word of an example's level; those of pixels are 0 and more
 
 
@@ -51,22 +47,23 @@ def corrupt(images: Any, kind: str, levels: tuple[float, float], key: Sequence[A
     images = ops.cast(images, "float32")
     batch, shape = ops.shape(images)[0], tuple(images.shape[1:])
     pixels = math.prod(shape)
-    words = _words(key, batch, pixels)
+    key = as_key(key)
+    bits = words(key, batch, pixels)
     low, high = levels
     level: Any = low
     if high > low:
         row = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1))
-        first, _ = threefry(_as_words(key), row, ops.full_like(row, _LEVEL))
-        level = low + (high - low) * _uniform(first)
+        first, _ = threefry(key, row, ops.full_like(row, _LEVEL))
+        level = low + (high - low) * uniform(first)
     flat = ops.reshape(images, (-1, pixels))
     if kind == "gaussian":
-        normal = math.sqrt(2) * ops.erfinv(2 * _uniform(words) - 1)
+        normal = math.sqrt(2) * ops.erfinv(2 * uniform(bits) - 1)
         noisy = ops.clip(flat + level * normal, 0, 1)
     elif kind == "salt_and_pepper":
-        drawn = _uniform(words)
+        drawn = uniform(bits)
         noisy = ops.where(drawn < level / 2, 0.0, ops.where(drawn >= 1 - level / 2, 1.0, flat))
     else:
-        noisy = ops.where(_uniform(words) < level, 0.0, flat)
+        noisy = ops.where(uniform(bits) < level, 0.0, flat)
     return ops.reshape(noisy, (-1, *shape))
 
 
@@ -77,48 +74,6 @@ def _check(kind: str, levels: tuple[float, float]) -> None:
     if not 0 <= low <= high < math.inf or (kind != "gaussian" and high > 1):
         most = "" if kind == "gaussian" else " of at most 1"
         raise UsageError(f"levels={low:g}:{high:g}: expected two numbers{most}, 0 <= low <= high")
-
-
-def threefry(key: tuple[Any, Any], first: Any, second: Any) -> tuple[Any, Any]:
-    """Returns two int32 tensors of random bits for a key and two int32 tensors of counters (Threefry-2x32, 20 rounds).
-
-    Args:
-        key: two int32 scalars.
-        first, second: the counters, of one shape.
-    """
-    keys = (*key, ops.bitwise_xor(ops.bitwise_xor(*key), _PARITY))
-    first, second = first + keys[0], second + keys[1]
-    for block in range(5):
-        for bits in _ROTATIONS[block % 2]:
-            first = first + second
-            second = ops.bitwise_xor(_rotated(second, bits), first)
-        first = first + keys[(block + 1) % 3]
-        second = second + keys[(block + 2) % 3] + (block + 1)
-    return first, second
-
-
-def _rotated(words: Any, bits: int) -> Any:
-    right = ops.bitwise_and(ops.right_shift(words, 32 - bits), (1 << bits) - 1)  # a shift of int32 keeps the sign
-    return ops.bitwise_or(ops.left_shift(words, bits), right)
-
-
-def _as_words(key: Sequence[Any]) -> tuple[Any, Any]:
-    first, second = (ops.cast(word, "int32") for word in (key[0], key[1]))
-    return first, second
-
-
-def _words(key: Sequence[Any], rows: Any, columns: int) -> Any:
-    """Random bits, int32 of shape (rows, columns): a call of Threefry gives a pair."""
-    pairs = -(-columns // 2)
-    row, pair = ops.arange(rows, dtype="int32"), ops.arange(pairs, dtype="int32")
-    none = ops.expand_dims(row, 1) * 0 + pair * 0  # (rows, pairs)
-    bits = threefry(_as_words(key), ops.expand_dims(row, 1) + none, pair + none)
-    return ops.concatenate(bits, axis=1)[:, :columns]
-
-
-def _uniform(words: Any) -> Any:
-    """Turns 23 of the 32 bits into a float32 inside (0, 1), exactly."""
-    return (ops.cast(ops.bitwise_and(ops.right_shift(words, 9), (1 << 23) - 1), "float32") + 0.5) * 2.0**-23
 
 
 @keras.saving.register_keras_serializable("lab")

@@ -13,7 +13,9 @@ import pytest
 from scipy import stats
 
 from lab.errors import UsageError
-from lab.layers.noise import KINDS, Noise, corrupt, threefry
+from lab.layers import Dropout
+from lab.layers.noise import KINDS, Noise, corrupt
+from lab.layers.threefry import threefry
 
 ROOT = Path(__file__).parents[2]
 GREY = np.full((400, 28, 28), 0.5, np.float32)
@@ -238,6 +240,9 @@ def test_every_backend_makes_the_same_noise(backend: str, tmp_path: Path) -> Non
         "    layer = Noise(kind, 0.2, 0.7, seed=11)\n"
         "    made = [keras.ops.convert_to_numpy(layer(image, training=True)) for _ in range(2)]\n"
         "    np.save(f'{sys.argv[2]}/{kind}.npy', np.stack(made))\n"
+        "from lab.layers import Dropout\n"
+        "made = Dropout(0.5, noise_shape=(None, None, 1), seed=11)(image, training=True)\n"
+        "np.save(f'{sys.argv[2]}/dropped.npy', keras.ops.convert_to_numpy(made))\n"
     )
     np.save(tmp_path / "image.npy", SMALL)
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
@@ -247,6 +252,8 @@ def test_every_backend_makes_the_same_noise(backend: str, tmp_path: Path) -> Non
     for kind in KINDS:
         expected = np.stack([in_plain_numpy(SMALL, kind, (0.2, 0.7), (11, count)) for count in range(2)])
         assert np.allclose(np.load(tmp_path / f"{kind}.npy"), expected, atol=2e-6), kind
+    dropped = Dropout(0.5, noise_shape=(None, None, 1), seed=11)(SMALL, training=True)
+    assert np.array_equal(np.load(tmp_path / "dropped.npy"), dropped)
 
 
 # --- mistakes -------------------------------------------------------------------------------------
