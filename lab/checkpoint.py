@@ -13,7 +13,8 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 
 from lab.data import Array
-from lab.data.formats import read_npz
+from lab.data.formats import read_npz, write_npz
 from lab.errors import OriginError, RunError, UsageError
 from lab.files import atomic, read_bytes
 
@@ -58,12 +59,20 @@ class Checkpoint:
     origin: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: keras.Model, epoch: int, step: int, **rest: Any) -> Checkpoint:
-        """Takes the state of a compiled model."""
+    def of(cls, model: keras.Model, epoch: int, step: int, *, copy: bool = True, **rest: Any) -> Checkpoint:
+        """Takes the state of a compiled model.
+
+        Args:
+            model: whose state it is.
+            epoch, step: done so far.
+            copy: False where it is saved at once and then forgotten: its arrays may be the model's own memory.
+            rest: the other parts.
+        """
         import keras
 
         build_optimizer(model)
-        values = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
+        taken = keras.ops.convert_to_numpy if copy else _view
+        values = {name: taken(variable) for name, variable in _variables(model).items()}
         return cls(epoch, step, values, **rest)
 
     def restore(self, model: keras.Model, *, optimizer: bool = True) -> None:
@@ -106,14 +115,16 @@ class Checkpoint:
         meta: dict[str, Any] = {"format": FORMAT, "epoch": self.epoch, "step": self.step}
         meta |= {"callbacks": _split(self.callbacks, arrays), "history": self.history, "origin": self.origin}
         arrays |= self.variables
-        meta["parts"] = {name: [value.dtype.name, _digest(value)] for name, value in arrays.items()}
-        stored = {  # NumPy's format has no name for bfloat16: its bits are stored, and its name beside them
-            name: value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
-            for name, value in arrays.items()
-        }
-        text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-        with atomic(path) as file:
-            np.savez(file, allow_pickle=False, **{_META: text}, **stored)
+
+        def parts() -> Iterator[tuple[str, Array]]:
+            for name, value in arrays.items():  # NumPy's format has no name for bfloat16: its bits are stored,
+                yield name, value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
+            meta["parts"] = {name: [value.dtype.name, digests[name].result()] for name, value in arrays.items()}
+            yield _META, np.frombuffer(json.dumps(meta).encode(), np.uint8)  # and its name here
+
+        with ThreadPoolExecutor(1) as hashing, atomic(path) as file:  # one core hashes while the other writes
+            digests = {name: hashing.submit(_digest, value) for name, value in arrays.items()}
+            write_npz(file, parts())
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -192,7 +203,17 @@ def _as_kind(value: Array, name: str) -> Array:
 
 
 def _digest(value: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def _view(variable: Any) -> Array:
+    """A variable's value without a copy, where the backend's tensor lends its memory."""
+    import keras
+
+    try:
+        return np.asarray(memoryview(keras.ops.stop_gradient(variable)))
+    except (TypeError, ValueError):  # JAX's and torch's tensors, whose NumPy arrays are no copies; and bfloat16
+        return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:

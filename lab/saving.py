@@ -157,6 +157,7 @@ class Checkpoints(Callback):
             self.model,
             self.history.position.epoch,
             self.history.position.steps_done,
+            copy=False,
             callbacks=states_of(self.others),
             history=list(self.history.rows),
             origin=self.origin,

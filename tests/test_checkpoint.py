@@ -159,11 +159,12 @@ def test_a_model_built_a_second_time_in_the_same_process_takes_the_checkpoint(tr
         assert np.array_equal(value.numpy(), saved)
 
 
+@pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
-def test_weights_of_other_precisions_come_back(dtype: str, tmp_path: Path) -> None:
+def test_weights_of_other_precisions_come_back(dtype: str, copy: bool, tmp_path: Path) -> None:
     model = build(dtype=dtype)
     model.optimizer.build(model.trainable_variables)
-    saved = Checkpoint.of(model, 0, 0)
+    saved = Checkpoint.of(model, 0, 0, copy=copy)
     saved.save(tmp_path / "c.npz")
     weights = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
     for variable in model.trainable_variables:
@@ -315,7 +316,7 @@ def test_a_save_that_fails_keeps_the_old_file(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lab.checkpoint.np.savez", full)
+        patch.setattr("lab.checkpoint.write_npz", full)
         with pytest.raises(OSError, match="No space left"):
             dataclasses.replace(tiny, step=9).save(tmp_path / "c.npz")
     assert equal(Checkpoint.load(tmp_path / "c.npz"), tiny)
@@ -424,7 +425,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.fixture(params=["lab.checkpoint.np.savez", "lab.checkpoint_folder.write_json", "pathlib.Path.unlink"])
+@pytest.fixture(params=["lab.checkpoint.write_npz", "lab.checkpoint_folder.write_json", "pathlib.Path.unlink"])
 def killed_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def dies(*args: Any, **options: Any) -> None:
         raise Killed

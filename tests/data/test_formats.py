@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import gzip
+import io
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lab.data.formats import from_idx, gunzip, to_idx, unpickle_arrays
+from lab.data.formats import from_idx, gunzip, read_npz, to_idx, unpickle_arrays, write_npz
 from lab.errors import DataError
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -235,3 +236,36 @@ def test_no_damage_makes_unpickling_raise_anything_but_a_data_error(draw: st.Dat
     for at in draw.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
         content[at] = draw.draw(st.integers(0, 255))
     data_error_or(lambda: unpickle_arrays(bytes(content)))
+
+
+ARRAYS = {
+    "matrix": np.arange(12.0).reshape(3, 4),
+    "turned": np.arange(12, dtype=np.float32).reshape(3, 4).T,
+    "every second": np.arange(10, dtype=np.int64)[::2],
+    "number": np.array(3, np.uint8),
+    "nothing": np.zeros((0, 3), np.float16),
+    "truths": np.array([True, False]),
+    "texts": np.array(["a", "ünlü"]),
+    "many": np.zeros(1 << 20, np.int8),
+}
+
+
+def test_numpy_reads_the_arrays_that_were_written(tmp_path: Path) -> None:
+    path, asked = tmp_path / "arrays.npz", list[str]()
+
+    def each() -> Iterator[tuple[str, np.ndarray]]:
+        for name, array in ARRAYS.items():
+            asked.append(name)
+            yield name, array
+
+    with path.open("wb") as file:
+        write_npz(file, each())
+    assert asked == list(ARRAYS)
+    with np.load(path, allow_pickle=False) as plain:
+        found = dict(plain)
+    for read in (found, read_npz(io.BytesIO(path.read_bytes()), 1 << 24)):
+        assert list(read) == list(ARRAYS)
+        for name, array in ARRAYS.items():
+            assert read[name].dtype == array.dtype
+            assert read[name].shape == array.shape
+            assert np.array_equal(read[name], array)
