@@ -211,8 +211,8 @@ def _view(variable: Any) -> Array:
     import keras
 
     try:
-        return np.asarray(memoryview(keras.ops.stop_gradient(variable)))
-    except (TypeError, ValueError):  # JAX's and torch's tensors, whose NumPy arrays are no copies; and bfloat16
+        return np.asarray(memoryview(variable.value.read_value()))  # TensorFlow's
+    except (AttributeError, TypeError, ValueError):  # JAX and torch, whose arrays of NumPy are no copies; and bfloat16
         return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
