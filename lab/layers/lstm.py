@@ -10,13 +10,29 @@ is what cuDNN does on a GPU (Appleyard, Kocisky and Blunsom, 2016).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import keras
 from keras import ops
 
-Recurrence = Callable[..., tuple[Any, Any, Any]]
+_MANY_ROWS = contextvars.ContextVar("many rows", default=False)
+
+
+@contextlib.contextmanager
+def many_rows() -> Iterator[None]:
+    """Says, for the length of a block, that layers look at hundreds of rows at once, and learn nothing from them.
+
+    On TensorFlow there is a shorter way for that; a program that is traced in the block takes it.
+    """
+    before = _MANY_ROWS.set(True)
+    try:
+        yield
+    finally:
+        _MANY_ROWS.reset(before)
 
 
 @keras.saving.register_keras_serializable("lab")
@@ -74,8 +90,8 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """Runs over time; `sequences` (batch, steps, features) and `mask` (batch, steps) as Keras has them."""
-        recurrence = self._recurrence()
-        if recurrence is None:
+        loops = self._loops()
+        if loops is None:
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
@@ -87,11 +103,21 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
         if self.go_backwards:
             x = ops.flip(x, axis=0)
             keep = None if keep is None else ops.flip(keep, axis=0)
-        gates = ops.matmul(x, cell.kernel)  # (steps, batch, 4 * units): input, forget, candidate, output
         kernel = ops.convert_to_tensor(cell.recurrent_kernel, dtype=self.compute_dtype)
         bias = cell.bias if cell.use_bias else ops.zeros((4 * self.units,))
         bias = ops.convert_to_tensor(bias, dtype=self.compute_dtype)
-        outputs, h, c = recurrence(gates, kernel, bias, *initial_state[:2], keep)
+        h, c = initial_state[:2]
+        if (
+            _MANY_ROWS.get()
+            and hasattr(loops, "look")
+            and not training
+            and keep is None
+            and self.compute_dtype == "float32"
+        ):
+            outputs, h, c = loops.look(x, ops.convert_to_tensor(cell.kernel), kernel, bias, h, c)
+        else:
+            gates = ops.matmul(x, cell.kernel)  # (steps, batch, 4 * units): input, forget, candidate, output
+            outputs, h, c = loops.recurrence(gates, kernel, bias, h, c, keep)
         if keep is not None:
             outputs = self._masked(outputs, keep)
         last = outputs[-1]
@@ -106,8 +132,8 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
             return outputs
         return ops.where(ops.cumsum(ops.cast(keep, "int32"), axis=0) > 0, outputs, ops.zeros_like(outputs))
 
-    def _recurrence(self) -> Recurrence | None:
-        """The backend's loop, or None where Keras's own code should run."""
+    def _loops(self) -> ModuleType | None:
+        """The backend's loops, or None where Keras's own code should run."""
         usual = self.activation is keras.activations.tanh and self.recurrent_activation is keras.activations.sigmoid
         if not usual or self.recurrent_dropout or self.unroll or self.use_cudnn is True:
             return None
@@ -118,7 +144,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
             from lab.layers import recurrence_jax as chosen  # type: ignore[no-redef]
         else:
             return None
-        return None if chosen.has_gpu() else chosen.recurrence
+        return None if chosen.has_gpu() else chosen
 
     def save_own_variables(self, store: Any) -> None:
         """Saves nothing of its own: the weights are the cell's, the carried state a training's and not a model's."""

@@ -148,7 +148,7 @@ DIGITS = _inference(
 REVIEWS = _inference(
     "reviews",
     "Reviews through the sentiment LSTM",
-    1_500,
+    10_000,
     "tests.bench.inference:reviews_with_lab",
     "tests.bench.inference:reviews_with_keras",
     prepare="tests.bench.inference:prepare_reviews",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from keras import ops
 
 from lab import layers
 from lab.layers import recurrence_tensorflow
-from lab.layers.lstm import LSTM
+from lab.layers.lstm import LSTM, many_rows
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the gradients are taken by TensorFlow")
@@ -68,19 +69,58 @@ def assert_alike(ours: list[np.ndarray], theirs: list[np.ndarray], tolerance: fl
     flags=st.lists(st.booleans(), min_size=5, max_size=5),
     masked=st.booleans(),
     begun=st.booleans(),
+    many=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_results_and_every_gradient_are_those_of_keras(
-    units: int, batch: int, steps: int, width: int, flags: list[bool], masked: bool, begun: bool, seed: int
+    units: int, batch: int, steps: int, width: int, flags: list[bool], masked: bool, begun: bool, many: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     ours, theirs = pair(units, (batch, steps, width), seed, **dict(zip(FLAGS, flags, strict=True)))
-    assert ours._recurrence() is recurrence_tensorflow.recurrence
+    assert ours._loops() is recurrence_tensorflow
     x = rng.normal(size=(batch, steps, width)).astype(np.float32)
     state = [rng.normal(size=(batch, units)).astype(np.float32) for _ in range(2)] if begun else None
     mask = rng.random((batch, steps)) > 0.4 if masked else None
-    assert_alike(results(ours, x, state, mask), results(theirs, x, state, mask))
+    with many_rows() if many else contextlib.nullcontext():
+        found = results(ours, x, state, mask)
+    assert_alike(found, results(theirs, x, state, mask))
+
+
+def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bool] = []
+    usual, x = recurrence_tensorflow.look, np.zeros((2, 3, 4), np.float32)
+
+    def noted(*arguments: Any) -> Any:
+        taken.append(True)
+        return usual(*arguments)
+
+    monkeypatch.setattr(recurrence_tensorflow, "look", noted)
+    LSTM(2)(x)
+    with many_rows():
+        LSTM(2)(x, training=True)
+        LSTM(2)(x, mask=np.ones((2, 3), bool))
+        LSTM(2, dtype="mixed_float16")(x)
+        assert not taken
+        LSTM(2)(x)
+    assert len(taken) == 1
+    LSTM(2)(x)
+    assert len(taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "compiled"),
+    [((3, 7, 4), False), ((None, 7, 4), False), ((None, None, 4), False), ((3, 7, 4), True), ((None, 7, 4), True)],
+    ids=str,
+)
+def test_looking_at_many_rows_gives_the_same(shape: tuple[int | None, ...], compiled: bool) -> None:
+    for options in ({}, {"go_backwards": True}, {"use_bias": False}):
+        ours, theirs = pair(5, (None, None, 4), return_sequences=True, return_state=True, **options)
+        x = np.random.default_rng(1).normal(size=(3, 7, 4)).astype(np.float32)
+        with many_rows():
+            made = tf.function(lambda x, layer=ours: layer(x), jit_compile=compiled, autograph=False)
+            found = made.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
+        assert_alike([np.asarray(part) for part in found], [np.asarray(part) for part in theirs(x)])
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
@@ -169,7 +209,7 @@ def test_half_precision_is_near_single_precision() -> None:
 )
 def test_what_it_does_not_speed_up_goes_to_keras(options: dict[str, Any]) -> None:
     ours, theirs = pair(3, (2, 4, 2), **options)
-    assert ours._recurrence() is None
+    assert ours._loops() is None
     x = np.random.default_rng(0).normal(size=(2, 4, 2)).astype(np.float32)
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
 
@@ -239,7 +279,7 @@ for masked in (False, True):
             layer.build((3, 6, 4))
         layers[0].set_weights([rng.normal(size=weight.shape) for weight in layers[0].get_weights()])
         layers[1].set_weights(layers[0].get_weights())
-        assert layers[0]._recurrence() is recurrence_jax.recurrence
+        assert layers[0]._loops() is recurrence_jax
         x = rng.normal(size=(3, 6, 4)).astype("float32")
         state = [rng.normal(size=(3, 5)).astype("float32") for _ in range(2)]
         mask = jnp.asarray(rng.random((3, 6)) > 0.4) if masked else None
