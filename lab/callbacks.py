@@ -68,6 +68,11 @@ class Position(Callback):
         return self._first[1] if self._first[0] == self.epoch else 0
 
     @property
+    def at_the_end(self) -> bool:
+        """Whether the epoch under way has no batch left: Keras counts those that were done before a run was resumed."""
+        return self.step >= self.batches.steps(self.epoch)
+
+    @property
     def steps_done(self) -> int:
         """Training steps done, over all epochs."""
         return sum(self.batches.steps(epoch) for epoch in range(self.epoch)) + self.step
@@ -135,8 +140,9 @@ class Averages(Callback):
         self._raw = [keras.ops.convert_to_numpy(variable) for variable in self.model.trainable_variables]
         inner = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         inner.finalize_variable_values(self.model.trainable_variables)
-        for variable in self.model.trainable_variables:  # on JAX they would be one array, which a step may use up
-            variable.assign(keras.ops.copy(variable.value))
+        if keras.backend.backend() == "jax":  # average and weight would be one array, which a step uses up
+            for variable in self.model.trainable_variables:
+                variable.assign(keras.ops.copy(variable.value))
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
         for variable, value in zip(self.model.trainable_variables, self._raw, strict=True):
@@ -145,9 +151,9 @@ class Averages(Callback):
 
 
 class InTouch(Callback):
-    """Lets the callbacks behind it see and change the weights after each step on JAX, as they can on TensorFlow.
+    """Lets the callbacks behind it see and change the variables after each step on JAX, as they can on TensorFlow.
 
-    There Keras's `fit` keeps the state to itself, and gives it to the model's variables once an epoch.
+    On JAX Keras's `fit` keeps the state to itself, and gives it to the variables once an epoch.
 
     Args:
         position: how far training is; told before this callback.
@@ -158,7 +164,7 @@ class InTouch(Callback):
         self.position = position
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if self.position.step >= self.position.batches.steps(self.position.epoch):
+        if self.position.at_the_end:
             raise StopIteration  # as the batches would, but before `fit` takes the weights of the step before again
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

@@ -122,9 +122,13 @@ class Checkpoint:
             meta["parts"] = {name: [value.dtype.name, digests[name].result()] for name, value in arrays.items()}
             yield _META, np.frombuffer(json.dumps(meta).encode(), np.uint8)  # and its name here
 
-        with ThreadPoolExecutor(1) as hashing, atomic(path) as file:  # one core hashes while the other writes
+        hashing = ThreadPoolExecutor(1)  # one core hashes while the other writes
+        try:
             digests = {name: hashing.submit(_digest, value) for name, value in arrays.items()}
-            write_npz(file, parts())
+            with atomic(path) as file:
+                write_npz(file, parts())
+        finally:
+            hashing.shutdown(wait=False, cancel_futures=True)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -170,7 +174,8 @@ def build_optimizer(model: keras.Model) -> None:
 
     optimizer = model.optimizer
     if optimizer is not None and not optimizer.built:
-        scoped = keras.backend.backend() != "jax"  # where Keras makes them outside a step, under shorter names
+        # Elsewhere Keras makes them outside a step; those of a LossScaleOptimizer have shorter names then.
+        scoped = keras.backend.backend() == "tensorflow"
         with keras.name_scope(optimizer.name, caller=optimizer) if scoped else contextlib.nullcontext():
             optimizer.build(model.trainable_variables)
 
@@ -212,8 +217,9 @@ def _view(variable: Any) -> Array:
 
     try:
         return np.asarray(memoryview(variable.value.read_value()))  # TensorFlow's
-    except (AttributeError, TypeError, ValueError):  # JAX and torch, whose arrays of NumPy are no copies; and bfloat16
-        return np.asarray(keras.ops.convert_to_numpy(variable))
+    except (AttributeError, TypeError, ValueError):  # of another backend, or bfloat16, which no buffer has: a copy
+        values: Array = keras.ops.convert_to_numpy(variable)
+        return values
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def _supports_jit(model: keras.Model) -> bool:
 def _hears_batches(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback overrides a hook that is called for every training batch."""
     hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-    return any(getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
+    plain = keras.callbacks.Callback
+    return any(hook in vars(callback) or getattr(type(callback), hook) is not getattr(plain, hook) for hook in hooks)
 
 
 def batches_for(trainer: Trainer, data: Data) -> tuple[Batches, Batches]:
@@ -147,10 +148,10 @@ class Fit:
         if trainer.patience is not None:
             early = keras.callbacks.EarlyStopping(trainer.monitor, patience=trainer.patience, mode=mode)
         self.stopping = Stopping(max_seconds=trainer.max_time, early_stopping=early, position=position)
-        every = [position, Generators(), CarriedState(), *([Averages()] if trainer.use_ema else [])]
-        on_jax = keras.backend.backend() == "jax" and any(_hears_batches(callback) for callback in callbacks)
-        every += [ProgressBars(console, self.train, trainer.monitor, mode), *([InTouch(position)] if on_jax else [])]
-        every += [*callbacks, history]
+        hear = trainer.by_the_clock or any(_hears_batches(callback) for callback in callbacks)
+        in_touch = [InTouch(position)] if hear and keras.backend.backend() == "jax" else []
+        every = [position, *in_touch, Generators(), CarriedState(), *([Averages()] if trainer.use_ema else [])]
+        every += [ProgressBars(console, self.train, trainer.monitor, mode), *callbacks, history]
         every += [*([early] if early else []), *([_tensorboard(run)] if trainer.tensorboard else []), self.stopping]
         saving = Checkpoints(
             self.checkpoints, trainer.monitor, history, every, every=trainer.checkpoint_every, origin=origin
@@ -234,7 +235,8 @@ class Fit:
         inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         peak, trainer = peak_of(inner, self.trainer), self.trainer
         rate = lambda share, done: cosine(share, done, peak, trainer)  # noqa: E731
-        self.callbacks.insert(1, Annealing(rate, steps, self.stopping, self.position))
+        annealing = Annealing(rate, steps, self.stopping, self.position)
+        self.callbacks.insert(1 + isinstance(self.callbacks[1], InTouch), annealing)
 
     def _keep(self, model: keras.Model) -> None:
         """Chooses the weights, saves them, and reads them back: the report can be made again to the last digit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 ROWS = 1000  # examples in one call
+MANY = 128  # from so many on, recurrent layers take the way for many rows
 
 
 def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Array:
@@ -41,8 +43,9 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
 
     found: Array | None = None
     for chosen in _batches(x, batch_size):
-        with many_rows():
-            said = np.asarray(model.predict_on_batch(x[chosen]))
+        part = x[chosen]
+        with many_rows() if len(part) >= MANY else contextlib.nullcontext():
+            said = np.asarray(model.predict_on_batch(part))
         if found is None:
             found = np.empty((len(x), *said.shape[1:]), said.dtype)
         found[chosen] = said

@@ -221,8 +221,7 @@ class Resuming(Callback):
             self.checkpoint = None
 
     def _step(self, *arguments: Any) -> Any:
-        position = self.history.position
-        if position.step >= position.batches.steps(position.epoch):
+        if self.history.position.at_the_end:
             raise StopIteration  # TensorFlow would draw random numbers before it finds that there is no batch
         return self._function(*arguments)
 

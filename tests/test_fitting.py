@@ -69,7 +69,8 @@ def test_a_callback_for_batches_and_a_given_number_are_stronger() -> None:
     model = dense(32)
     model.compile("sgd", "mse")
     cases: list[tuple[int | None, list[keras.callbacks.Callback], int]]
-    cases = [(None, [], MOST_STEPS), (None, [Hears()], 1), (5, [], 5)]
+    heard = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    cases = [(None, [], MOST_STEPS), (None, [Hears()], 1), (None, [heard], 1), (5, [], 5)]
     for given, callbacks, steps in cases:
         prepare_model(model, lab.Trainer(steps_per_execution=given), callbacks)
         assert model.steps_per_execution == steps

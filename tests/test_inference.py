@@ -11,6 +11,7 @@ import pytest
 from lab.data.ragged import Ragged
 from lab.errors import UsageError
 from lab.inference import predict
+from lab.layers.lstm import _MANY_ROWS
 
 X = np.random.default_rng(0).normal(size=(23, 4)).astype(np.float32)
 
@@ -53,6 +54,25 @@ def test_sequences_of_different_lengths_keep_their_order() -> None:
     expected = [texts.tokens[start:][:length].sum() for start, length in zip(texts.starts, texts.lengths, strict=True)]
     assert predict(model, texts, 5)[:, 0].tolist() == expected
     assert set(widths) == {3, 6, 12}
+
+
+def test_many_examples_go_the_way_for_many_rows_and_few_do_not() -> None:
+    ways: list[bool] = []
+
+    class Notes(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+        def call(self, x: Any) -> Any:
+            ways.append(_MANY_ROWS.get())
+            return x
+
+    model = keras.Sequential([keras.Input((4,)), Notes()])
+    model.compile(run_eagerly=True)
+    ways.clear()
+    predict(model, X)
+    assert not any(ways)
+    many = np.repeat(X, 10, axis=0)
+    assert np.array_equal(predict(model, many), many)
+    assert ways[-1]
+    assert not _MANY_ROWS.get()
 
 
 def test_no_examples_are_said() -> None:

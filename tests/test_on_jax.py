@@ -14,13 +14,14 @@ FUSED = "tests/data/test_feed.py"
 KILLED = "tests/test_resuming.py::test_whatever_the_data_and_the_knobs"
 CALLED = "tests/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same"
 HELD = "tests/data/test_held.py"
+CLOCK = "tests/test_trainer.py::test_a_cosine_by_the_clock_falls_from_epoch_to_epoch"
 
 
 @pytest.mark.parametrize(
     "tests",
     [
         [FUSED, HELD, "-k", "not tensorflow"],
-        [f"{KILLED}[fused]", f"{KILLED}[accumulated]", f"{CALLED}[13]"],
+        [f"{KILLED}[fused]", f"{KILLED}[accumulated]", f"{CALLED}[13]", CLOCK],
     ],
     ids=["trains as Keras does", "goes on exactly"],
 )

@@ -190,6 +190,12 @@ def test_max_time_ends_training_in_order() -> None:
     assert done.status is lab.Status.COMPLETED
 
 
+def test_a_cosine_by_the_clock_falls_from_epoch_to_epoch() -> None:
+    done = run(epochs=3, max_time=1000.0, learning_rate_schedule="cosine", learning_rate=0.01)
+    rates = [row["learning_rate"] for row in done.history]
+    assert rates == pytest.approx([0.0075, 0.0025, 0.0], abs=1e-3)
+
+
 def test_patience_stops_when_nothing_gets_better() -> None:
     done = run(Toy(rate=1e-12), epochs=50, patience=2, monitor_mode="max", monitor="val_mae")
     assert done.stopped == "no better for `patience` epochs"

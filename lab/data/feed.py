@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lab.data.arrays import map_arrays
-from lab.data.batches import Batches
+from lab.data.arrays import Array, map_arrays
+from lab.data.batches import Batches, Indices
 from lab.data.held import gather, hold
 from lab.data.streams import Streams
 
@@ -104,3 +104,24 @@ class _IndexBlocks:
     def __iter__(self) -> Iterator[Any]:
         order = self.batches.remaining().astype(np.int32)
         return (order[start : start + self.size] for start in range(0, len(order), self.size))
+
+
+def cut(chosen: Indices, size: int, most: int, *, loops: bool) -> tuple[Array | None, int, list[Indices]]:
+    """Cuts the indices of a block into whole batches for a loop, and those to do one by one.
+
+    Args:
+        chosen: a block's indices.
+        size: examples in a batch.
+        most: batches in a block.
+        loops: whether whole batches are done in a loop.
+
+    Returns:
+        A matrix of shape (most, size) whose first rows are the whole batches, or None; how many they
+        are; and the other batches.
+    """
+    whole = len(chosen) // size if loops else 0
+    block: Array | None = None
+    if whole:
+        block = np.zeros((most, size), np.int32)
+        block[:whole] = chosen[: whole * size].reshape(whole, size)
+    return block, whole, [chosen[place : place + size] for place in range(whole * size, len(chosen), size)]

@@ -45,16 +45,16 @@ def fused(
 
     steps = int(model.steps_per_execution)
     before = model.train_function, model.test_function
-    function: Callable[..., Any]  # JAX's takes the state as well
+    program_of: Callable[..., Any]  # JAX's take the state as well
     if keras.backend.backend() == "jax":
-        from lab.data.fused_jax import function
+        from lab.data.fused_jax import program_of
 
         model._symbolic_build(data_batch=next(train.epoch(0)))  # `fit` would look at a block of indices instead
     else:
-        from lab.data.fused_tensorflow import function
+        from lab.data.fused_tensorflow import program_of
     sides = ((train, train_step or model.train_step), (validation, model.test_step))
     model.train_function, model.test_function = (
-        function(model, step, batches, steps, loops=not isinstance(batches, Buckets) and not has_convolutions(model))
+        program_of(model, step, batches, steps, loops=not isinstance(batches, Buckets) and not has_convolutions(model))
         for batches, step in sides
     )
     train.block = validation.block = steps

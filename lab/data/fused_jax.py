@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lab.data.batches import Batches
+from lab.data.feed import cut
 from lab.data.held import gather, hold, tensors_of, with_tensors
 from lab.data.ragged import Buckets
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def function(
+def program_of(
     model: keras.Model, step: Callable[[Any, Any], Any], batches: Batches, steps: int, *, loops: bool
 ) -> Callable[[Any, Any], Any]:
     """Returns a function of a state and an iterator over blocks of indices: does the next block.
@@ -52,17 +54,21 @@ def function(
         state = next_state(state, tensors, chosen, width)
         return shown(state), state
 
+    given_batch = jax.jit(step, donate_argnums=0)
+
     def run(state: Any, iterator: Any) -> Any:
-        chosen, state, metrics = np.asarray(next(iterator)), tuple(map(list, state)), None
-        whole = len(chosen) // size if loops else 0
-        if whole:
-            block = np.zeros((steps, size), np.int32)
-            block[:whole] = chosen[: whole * size].reshape(whole, size)
+        chosen, metrics = next(iterator), None
+        if isinstance(chosen, tuple):  # of a callback that evaluates other examples
+            for batch in itertools.chain([chosen], itertools.islice(iterator, steps - 1)):
+                metrics, state = given_batch(state, batch)
+            return metrics, state
+        block, whole, rest = cut(np.asarray(chosen), size, steps, loops=loops)
+        state = tuple(map(list, state))
+        if block is not None:
             metrics, state = whole_batches(state, tensors, block, whole)
-        for place in range(whole * size, len(chosen), size):
-            now = chosen[place : place + size]
-            width = batches.split.x.width(now) if isinstance(batches, Buckets) else None
-            metrics, state = one_batch(state, tensors, now, width)
+        for batch in rest:
+            width = batches.split.x.width(batch) if isinstance(batches, Buckets) else None
+            metrics, state = one_batch(state, tensors, batch, width)
         return metrics, state
 
     return run

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lab.data.batches import Batches
+from lab.data.feed import cut
 from lab.data.held import gather, hold
 from lab.data.ragged import Buckets
 from lab.data.streams import Streams
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def function(
+def program_of(
     model: keras.Model, step: Callable[[Any], Any], batches: Batches, steps: int, *, loops: bool
 ) -> Callable[[Any], Any]:
     """Returns a function of an iterator over blocks of indices: does the next block, returns the metrics.
@@ -57,16 +57,23 @@ def function(
             programs[width] = tf.function(fixed, jit_compile=True, input_signature=signature)
         return programs[width](tf.constant(chosen))
 
+    @functools.partial(tf.function, jit_compile=True, reduce_retracing=True)
+    def given_batch(batch: Any) -> Any:
+        step(batch)
+        return model.get_metrics_result()
+
     def run(iterator: Any) -> Any:
         chosen = next(iterator)
-        whole = len(chosen) // size if loops else 0
         metrics = None
-        if whole:
-            block = np.zeros((steps, size), np.int32)
-            block[:whole] = chosen[: whole * size].reshape(whole, size)
+        if isinstance(chosen, tuple):  # of a callback that evaluates other examples
+            for batch in itertools.chain([chosen], itertools.islice(iterator, steps - 1)):
+                metrics = given_batch(batch)
+            return metrics
+        block, whole, rest = cut(chosen, size, steps, loops=loops)
+        if block is not None:
             metrics = loop(tf.constant(block), tf.constant(whole))
-        for place in range(whole * size, len(chosen), size):
-            metrics = one(chosen[place : place + size])
+        for batch in rest:
+            metrics = one(batch)
         return metrics
 
     return run

@@ -33,7 +33,7 @@ def hold(batches: Batches) -> tuple[Any, ...]:
 
     def hold(array: Any) -> Any:
         if id(array) not in held:
-            kind = {Windows: _Held, Ragged: _HeldRagged}.get(type(array), _HeldArray)
+            kind = {Windows: _HeldWindows, Ragged: _HeldRagged}.get(type(array), _HeldArray)
             held[id(array)] = kind(array)
         return held[id(array)]
 
@@ -112,7 +112,7 @@ class _HeldArray:
         return ops.reshape(found, (ops.shape(which)[0], *self.shape))
 
 
-class _Held:
+class _HeldWindows:
     """Windows whose tokens are a tensor."""
 
     def __init__(self, windows: Windows) -> None:

@@ -26,7 +26,7 @@ _MANY_ROWS = contextvars.ContextVar("many rows", default=False)
 def many_rows() -> Iterator[None]:
     """Says, for the length of a block, that layers look at hundreds of rows at once, and learn nothing from them.
 
-    On TensorFlow there is a shorter way for that; a program that is traced in the block takes it.
+    On TensorFlow there is a shorter way for that; a program that is traced in the block takes it, and keeps it.
     """
     before = _MANY_ROWS.set(True)
     try:

@@ -82,6 +82,7 @@ class Comparison:
         pairs: turns that count.
         warm: turns before, which do not.
         per_step: whether seconds are those of a step, not of a turn.
+        drawn: whether each side draws its own dropout: then the mean of its losses is compared, not each turn's.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Comparison:
     pairs: int = 5
     warm: int = 2
     per_step: bool = False
+    drawn: bool = False
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -246,7 +248,7 @@ def judged(row: Comparison, turns: Mapping[str, Sequence[Mapping[str, float]]]) 
             "seconds": seconds,
             "losses": [one.get("loss", 0.0) for one in taken],
             "steps": [one.get("steps", 0.0) for one in taken],
-            "loss_gap": loss_gap(ours, taken),
+            "loss_gap": loss_gap(ours, taken, drawn=row.drawn),
         }
     wrong = [name for name, side in sides.items() if not side["loss_gap"] <= row.tolerance]
     return {
@@ -279,13 +281,20 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def loss_gap(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]]) -> float:
-    """Returns how far losses lie apart at most, as a share of ours; infinite where steps differ or one is no number."""
+def loss_gap(
+    ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], *, drawn: bool = False
+) -> float:
+    """Returns how far losses lie apart at most, as a share of ours; infinite where steps differ or one is no number.
+
+    Where they depend on what each side draws, it is their means over all turns that are compared.
+    """
     gaps = [0.0]
-    for mine, other in zip(ours, theirs, strict=True):
-        if mine.get("steps") != other.get("steps"):
-            return float("inf")
-        a, b = mine.get("loss", 0.0), other.get("loss", 0.0)
+    pairs = [(mine.get("loss", 0.0), other.get("loss", 0.0)) for mine, other in zip(ours, theirs, strict=True)]
+    if any(mine.get("steps") != other.get("steps") for mine, other in zip(ours, theirs, strict=True)):
+        return float("inf")
+    if drawn:
+        pairs = [(statistics.fmean(a for a, _ in pairs), statistics.fmean(b for _, b in pairs))]
+    for a, b in pairs:
         gap = abs(a - b) / abs(a) if a else abs(b)
         gaps.append(gap if gap == gap else float("inf"))
     return max(gaps)

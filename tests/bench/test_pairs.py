@@ -60,6 +60,15 @@ def test_fewer_steps_and_a_loss_that_is_no_number_are_never_the_same() -> None:
     assert loss_gap(OURS, turns([1.0] * 4, [math.nan] * 4)) == math.inf
 
 
+def test_where_each_side_draws_its_own_masks_the_means_are_compared() -> None:
+    swapped = turns([1.0] * 4, [0.4, 0.5, 0.3, 0.2])
+    assert loss_gap(OURS, swapped) > 0.1
+    assert loss_gap(OURS, swapped, drawn=True) == pytest.approx(0)
+    assert loss_gap(OURS, turns([1.0] * 4, [loss * 1.1 for loss in LOSSES]), drawn=True) == pytest.approx(0.1)
+    assert loss_gap(OURS, turns([1.0] * 4, [0.5, 0.4, 0.3, math.nan]), drawn=True) == math.inf
+    assert loss_gap(OURS, turns([1.0] * 4, LOSSES, steps=3.0), drawn=True) == math.inf
+
+
 def test_words_name_parts_in_their_own_order() -> None:
     assert command.arguments([])[0] == list(PARTS)
     assert command.arguments(["only=lstm,autoencoder", "pairs=2"]) == (["autoencoder", "lstm"], 2, Path("bench.json"))

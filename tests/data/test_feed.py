@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -123,6 +124,31 @@ def test_every_epoch_has_its_own_order() -> None:
         batches.seek(epoch)
         (chosen,) = list(dataset)
         assert np.array_equal(chosen, batches.order(epoch))
+
+
+class Elsewhere(keras.callbacks.Callback):  # type: ignore[misc]
+    """Evaluates other examples after each epoch, and learns one batch of them."""
+
+    def __init__(self, other: Split) -> None:
+        super().__init__()
+        self.other = other
+        self.found: list[Any] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        x, y, weight = self.other.parts()
+        self.found.append(self.model.evaluate(x, y, sample_weight=weight, batch_size=3, verbose=0))
+        self.found.append(self.model.train_on_batch(x, y, weight))
+
+
+def test_a_callback_may_evaluate_and_train_on_other_examples_meanwhile() -> None:
+    found = []
+    for fuse in (True, False):
+        model, batches, elsewhere = build(), Batches(split(), 8, seed=1), Elsewhere(split(17, 5))
+        with fused(model, batches, batches) if fuse else contextlib.nullcontext():
+            model.fit(batches.feed(), epochs=2, verbose=0, callbacks=[Seek(batches), elsewhere])
+        found.append(np.array(elsewhere.found, np.float64))
+    assert found[0].shape == (4, 2)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 def test_after_the_block_the_model_is_as_it_was() -> None:
