@@ -6,7 +6,7 @@
 An LSTM (Hochreiter and Schmidhuber, 1997) predicts each next character of Shakespeare's 154 Sonnets
 and then writes, a character at a time. The text is read in eight streams whose state is carried on
 (truncated back-propagation through time). The default takes under a minute of training on two
-cores and reaches 1.58 nats per held-out character, where the best n-gram model has 1.75. So little
+cores and reaches 1.57 nats per held-out character, where the best n-gram model has 1.75. So little
 text is learnt by heart in a minute: what keeps the network from it are units left out, the same ones
 over a whole window (Gal and Ghahramani, 2016), and whole characters left out. Longer texts are left
 nearly whole; `max_time=100s` on a million characters of the plays reaches 1.56.
