@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 
-from lab.checkpoint import Checkpoint, _view
+from lab.checkpoint import Checkpoint, _view, build_optimizer
 from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Split
 from lab.data.formats import write_npz
@@ -159,6 +159,21 @@ def test_a_model_built_a_second_time_in_the_same_process_takes_the_checkpoint(tr
     trained.saved.restore(second)
     for value, saved in zip(second.trainable_variables, trained.saved.variables.values(), strict=False):
         assert np.array_equal(value.numpy(), saved)
+
+
+def test_an_optimizer_built_by_itself_has_the_names_that_fit_gives_it() -> None:
+    found = []
+    for by_itself in (True, False):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        inner = keras.optimizers.Adam(use_ema=True, gradient_accumulation_steps=3)
+        model.compile(keras.optimizers.LossScaleOptimizer(inner), "mse", jit_compile=False)
+        if by_itself:
+            build_optimizer(model)
+        else:
+            model.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
+        found.append([name for name in Checkpoint.of(model, 0, 0).variables if name.startswith("optimizer/")])
+    assert found[0] == found[1]
+    assert any("average" in name for name in found[0])
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="another backend lends no memory")

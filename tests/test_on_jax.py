@@ -14,14 +14,15 @@ FUSED = "tests/data/test_feed.py"
 KILLED = "tests/test_resuming.py::test_whatever_the_data_and_the_knobs"
 CALLED = "tests/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same"
 HELD = "tests/data/test_held.py"
+NAMES = "tests/test_checkpoint.py::test_an_optimizer_built_by_itself_has_the_names_that_fit_gives_it"
 CLOCK = "tests/test_trainer.py::test_a_cosine_by_the_clock_falls_from_epoch_to_epoch"
 
 
 @pytest.mark.parametrize(
     "tests",
     [
-        [FUSED, HELD, "-k", "not tensorflow"],
-        [f"{KILLED}[fused]", f"{KILLED}[accumulated]", f"{CALLED}[13]", CLOCK],
+        [FUSED, HELD, "-k", "not tensorflow and not shuffle and not limit"],
+        [f"{KILLED}[fused]", f"{CALLED}[13]", CLOCK, NAMES],
     ],
     ids=["trains as Keras does", "goes on exactly"],
 )
