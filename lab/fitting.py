@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from rich.console import Console
 
-from lab.callbacks import Annealing, Averages, CarriedState, History, InTouch, Position, Stopping
+from lab.annealing import Annealing
+from lab.callbacks import Averages, CarriedState, History, InTouch, Position, Stopping
 from lab.checkpoint import Checkpoint
 from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Data

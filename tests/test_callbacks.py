@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from lab import layers
-from lab.callbacks import Annealing, Averages, Callback, CarriedState, History, Position, Stopping
+from lab.annealing import Annealing
+from lab.callbacks import Averages, Callback, CarriedState, History, Position, Stopping
 from lab.checkpoint_folder import CheckpointFolder
 from lab.data import Batches, Split
 from lab.run import Run

@@ -28,7 +28,7 @@ LAYERS = (
         *("checkpoint", "optimization", "report", "checks"),
     ),
     ("callbacks", "checkpoint_folder", "diagnosis", "comparison", "writing", "binary_report"),
-    ("progress", "experiment"),
+    ("progress", "experiment", "annealing"),
     ("saving",),
     ("fitting", "reporting"),
     ("session",),
