@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("lab")
 
 STEPS_PER_EXECUTION = 16  # steps in one call of a compiled program
-MOST_STEPS = 64  # of a network so small that a call would take a few milliseconds
-SHORT = 6e9  # floating point operations in a call that is over before anyone waits for it
+MOST_STEPS = 256  # of a network so small that a call would take a few milliseconds
+SHORT = 2e10  # floating point operations in a call that is over before anyone waits for it: a tenth of a second
 
 
 def prepare_model(model: keras.Model, trainer: Trainer, callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -41,7 +41,7 @@ class Trainer(OptimizationSettings):
     jit: bool | None = field(None, "Compile the step (XLA); none does so wherever the model allows it.")
     steps_per_execution: int | None = field(
         None,
-        "Steps in one call of the backend; none takes 16 to 64, 1 where a callback hears each (or on JAX, unfused).",
+        "Steps in one call of the backend; none takes 16 to 256, 1 where a callback hears each (or on JAX, unfused).",
         ge=1,
     )
     monitor: str = field("val_loss", "The metric that says which epoch is best.")

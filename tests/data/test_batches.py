@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lab.data import Batches, Split
 from lab.data.arrays import leaves, map_arrays
+from lab.data.batches import stable_argsort
 from lab.errors import UsageError
 
 seeds = st.integers(0, 2**64 - 1)
@@ -108,6 +109,13 @@ def test_the_order_depends_on_seed_and_epoch_alone(size: int, batch_size: int, s
     fresh = Batches(numbered(size), 1, seed=seed)
     assert np.array_equal(used.order(epoch), fresh.order(epoch))
     assert used.order(epoch).dtype == np.int64
+
+
+@given(words=st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9), max_size=300))
+@settings(deadline=None)
+def test_words_are_sorted_as_a_stable_sort_does_it(words: list[int]) -> None:
+    found = stable_argsort(np.array(words, np.uint64))
+    assert found.tolist() == sorted(range(len(words)), key=words.__getitem__)
 
 
 @given(seed=seeds, epoch=epochs, other=st.integers(0, 2**32))
