@@ -134,7 +134,7 @@ class SentimentAnalysis(lab.Experiment[Settings]):
             embedding.embeddings.assign(SPREAD * math.sqrt(known.embedding_dim) * vectors)
         x = layers.Dropout(known.word_dropout, noise_shape=(None, None, 1))(x)
         x = layers.Dropout(known.embedding_dropout, noise_shape=(None, 1, None))(x)
-        both_ways = keras.layers.Bidirectional(layers.LSTM(known.units, return_sequences=True))
+        both_ways = layers.Bidirectional(layers.LSTM(known.units, return_sequences=True))
         x = layers.Segments(both_ways, known.segment)(x)
         x = layers.Dropout(known.dropout)(layers.MaxAndMean()([x, words]))
         logit = layers.Logit(self.reviews.classes, name="logit")(x)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lab.layers.adversarial import adversarial_step
+    from lab.layers.bidirectional import Bidirectional
     from lab.layers.characters import CharacterEmbedding
     from lab.layers.dropout import Dropout
     from lab.layers.lstm import LSTM
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LSTM",
+    "Bidirectional",
     "CharacterEmbedding",
     "Dropout",
     "Logit",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Bidirectional": "bidirectional",
     "CharacterEmbedding": "characters",
     "Dropout": "dropout",
     "LSTM": "lstm",

@@ -35,6 +35,11 @@ def many_rows() -> Iterator[None]:
         _MANY_ROWS.reset(before)
 
 
+def looks_at_many_rows() -> bool:
+    """Whether this is inside such a block."""
+    return _MANY_ROWS.get()
+
+
 @keras.saving.register_keras_serializable("lab")
 class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
     """`keras.layers.LSTM`, faster on a CPU: the same arguments, weights and results to rounding.
@@ -90,7 +95,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """Runs over time; `sequences` (batch, steps, features) and `mask` (batch, steps) as Keras has them."""
-        loops = self._loops()
+        loops = self.loops()
         if loops is None:
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         if isinstance(mask, (list, tuple)):
@@ -103,21 +108,19 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
         if self.go_backwards:
             x = ops.flip(x, axis=0)
             keep = None if keep is None else ops.flip(keep, axis=0)
-        kernel = ops.convert_to_tensor(cell.recurrent_kernel, dtype=self.compute_dtype)
-        bias = cell.bias if cell.use_bias else ops.zeros((4 * self.units,))
-        bias = ops.convert_to_tensor(bias, dtype=self.compute_dtype)
+        kernel, recurrent_kernel, bias = self.weights_to_compute_with()
         h, c = initial_state[:2]
         if (
-            _MANY_ROWS.get()
+            looks_at_many_rows()
             and hasattr(loops, "look")
             and not training
             and keep is None
             and self.compute_dtype == "float32"
         ):
-            outputs, h, c = loops.look(x, ops.convert_to_tensor(cell.kernel), kernel, bias, h, c)
+            outputs, h, c = loops.look(x, kernel, recurrent_kernel, bias, h, c)
         else:
-            gates = ops.matmul(x, cell.kernel)  # (steps, batch, 4 * units): input, forget, candidate, output
-            outputs, h, c = loops.recurrence(gates, kernel, bias, h, c, keep)
+            gates = ops.matmul(x, kernel)  # (steps, batch, 4 * units): input, forget, candidate, output
+            outputs, h, c = loops.recurrence(gates, recurrent_kernel, bias, h, c, keep)
         if keep is not None:
             outputs = self._masked(outputs, keep)
         last = outputs[-1]
@@ -132,8 +135,17 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
             return outputs
         return ops.where(ops.cumsum(ops.cast(keep, "int32"), axis=0) > 0, outputs, ops.zeros_like(outputs))
 
-    def _loops(self) -> ModuleType | None:
-        """The backend's loops, or None where Keras's own code should run."""
+    def weights_to_compute_with(self) -> tuple[Any, Any, Any]:
+        """Returns kernel, recurrent kernel and bias as tensors of the layer's compute dtype."""
+        cell = self.cell
+        bias = cell.bias if cell.use_bias else ops.zeros((4 * self.units,))
+        kernel, recurrent_kernel, bias = (
+            ops.convert_to_tensor(one, dtype=self.compute_dtype) for one in (cell.kernel, cell.recurrent_kernel, bias)
+        )
+        return kernel, recurrent_kernel, bias
+
+    def loops(self) -> ModuleType | None:
+        """Returns the backend's loops, or None where Keras's own code should run."""
         usual = self.activation is keras.activations.tanh and self.recurrent_activation is keras.activations.sigmoid
         if not usual or self.recurrent_dropout or self.unroll or self.use_cudnn is True:
             return None

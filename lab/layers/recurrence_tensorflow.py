@@ -1,9 +1,10 @@
-"""The loop of an LSTM over time on TensorFlow, with a gradient of its own."""
+"""The loop of LSTMs over time on TensorFlow, with a gradient of its own."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -14,34 +15,74 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = None) -> tuple[Any, Any, Any]:
-    """Runs an LSTM's recurrent half over time.
+class Run(NamedTuple):
+    """What the recurrent half of one LSTM needs, for a run over time.
 
-    Args:
+    Attributes:
         gates: the inputs' share of the gates before their activation, (steps, batch, 4 * units), in
             the order input, forget, candidate, output.
         kernel: the recurrent kernel, (units, 4 * units).
         bias: of the gates, (4 * units,).
         h, c: the state to begin with, (batch, units) each.
+        backwards: whether it begins with the last step.
+    """
+
+    gates: Any
+    kernel: Any
+    bias: Any
+    h: Any
+    c: Any
+    backwards: bool = False
+
+    def place(self, step: Any, steps: Any) -> Any:
+        """Returns where in time a step of the loop is."""
+        return steps - 1 - step if self.backwards else step
+
+
+def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = None) -> tuple[Any, Any, Any]:
+    """Runs an LSTM's recurrent half over time.
+
+    Args:
+        gates, kernel, bias, h, c: as in `Run`.
         keep: which steps count, bool (steps, batch, 1); elsewhere the state stays. None: all.
 
     Returns:
         The states h after each step, (steps, batch, units), and the last h and c.
     """
+    return recurrences([Run(gates, kernel, bias, h, c)], keep)[0]
+
+
+def recurrences(runs: Sequence[Run], keep: Any = None) -> list[tuple[Any, Any, Any]]:
+    """Runs several LSTMs of as many steps in one loop, so that one's product runs beside another's activations.
+
+    XLA's loops wait for one another, and within one only products and the largest of other
+    operations make use of a second core.
+
+    Args:
+        runs: the LSTMs, whose states do not depend on one another.
+        keep: as in `recurrence`, for all of them.
+
+    Returns:
+        For each the states h at each time, (steps, batch, units), and the last h and c.
+    """
+    ways = [run.backwards for run in runs]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(gates: Any, kernel: Any, bias: Any, h: Any, c: Any) -> tuple[Any, Any]:
-        hs, last_c, cs, opened = _forwards(gates, kernel, bias, h, c, keep)
+    def loop(*tensors: Any) -> tuple[Any, Any]:
+        taken = [Run(*five)._replace(backwards=way) for five, way in zip(_grouped(tensors, 5), ways, strict=True)]
+        forwards = _forwards(taken, keep)
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
-            return _backwards(upstream, (gates, hs, last_c, cs, opened), kernel, h, c, keep)
+            return _backwards(_grouped(upstream, 3), taken, forwards, keep)
 
-        return (hs, hs[-1], last_c), gradient
+        ends = [(hs, hs[0] if way else hs[-1], c) for (hs, c, _, _), way in zip(forwards, ways, strict=True)]
+        return sum(ends, ()), gradient
 
-    done: tuple[Any, Any, Any] = run(
-        *(tf.convert_to_tensor(part) for part in (gates, kernel, bias, h, c))
-    )  # no variables
-    return done
+    return _grouped(loop(*(tf.convert_to_tensor(one) for run in runs for one in run[:5])), 3)  # no variables
+
+
+def _grouped(tensors: Sequence[Any], size: int) -> list[Any]:
+    return [tuple(tensors[start : start + size]) for start in range(0, len(tensors), size)]
 
 
 def look(x: Any, kernel: Any, recurrent_kernel: Any, bias: Any, h: Any, c: Any) -> tuple[Any, Any, Any]:
@@ -95,78 +136,102 @@ class _Rows:
         return tf.raw_ops.TensorListStack(input_handle=handle, element_shape=self.shape, element_dtype=self.dtype)
 
 
-def _forwards(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any) -> tuple[Any, ...]:
-    """States h after each step, the last c, each step's c before it, and the opened gates, (steps, 4, batch, units).
+def _forwards(runs: Sequence[Run], keep: Any) -> list[tuple[Any, Any, Any, Any]]:
+    """Of each: h at each time, the last c, c before each, and the opened gates, (steps, 4, batch, units).
 
     A gate of all rows lies together: slices of rows of four gates would begin a new page of memory each.
     """
-    steps, dtype, units = _steps(gates), _sums(gates.dtype), kernel.shape[0]
-    wide_bias, first_c = tf.cast(bias, dtype), tf.cast(c, dtype)
-    hs, cs, opened = _Rows(h), _Rows(first_c), _Rows(tf.stack([first_c] * 4))
+    steps, dtype = _steps(runs[0].gates), _sums(runs[0].gates.dtype)
     # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one operation opens all four.
     half = tf.constant([0.5, 0.5, 1, 0.5], dtype)[:, None, None]
+    begin = [(run.h, tf.cast(run.c, dtype)) for run in runs]
+    rows = [(_Rows(h), _Rows(c), _Rows(tf.stack([c] * 4))) for h, c in begin]
 
-    def body(step: Any, h: Any, c: Any, every_gate: Any, every_h: Any, every_c: Any) -> tuple[Any, ...]:
-        z = tf.cast(gates[step], dtype) + tf.cast(tf.matmul(h, kernel), dtype) + wide_bias
-        z = tf.transpose(tf.reshape(z, (-1, 4, units)), (1, 0, 2))
-        now = tf.tanh(z * half) * half + (1 - half)
-        i, f, g, o = tf.unstack(now)
-        new_c = f * c + i * g
-        new_h = tf.cast(o * tf.tanh(new_c), h.dtype)
-        if keep is not None:
-            new_c, new_h = tf.where(keep[step], new_c, c), tf.where(keep[step], new_h, h)
-        every_gate = opened.write(every_gate, step, now)
-        return step + 1, new_h, new_c, every_gate, hs.write(every_h, step, new_h), cs.write(every_c, step, c)
+    def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
+        products = [
+            tf.cast(run.gates[run.place(step, steps)], dtype) + tf.cast(tf.matmul(h, run.kernel), dtype)
+            for run, (h, _) in zip(runs, states, strict=True)
+        ]
+        after, kept = [], []
+        for run, (h, c), z, row, held in zip(runs, states, products, rows, lists, strict=True):
+            place = run.place(step, steps)
+            z = tf.reshape(z + tf.cast(run.bias, dtype), (-1, 4, run.kernel.shape[0]))
+            now = tf.tanh(tf.transpose(z, (1, 0, 2)) * half) * half + (1 - half)
+            i, f, g, o = tf.unstack(now)
+            new_c = f * c + i * g
+            new_h = tf.cast(o * tf.tanh(new_c), h.dtype)
+            if keep is not None:
+                new_c, new_h = tf.where(keep[place], new_c, c), tf.where(keep[place], new_h, h)
+            after.append((new_h, new_c))
+            made = zip(row, held, (new_h, c, now), strict=True)
+            kept.append(tuple(into.write(handle, place, item) for into, handle, item in made))
+        return step + 1, after, kept
 
-    state = (0, h, first_c, opened.empty(steps), hs.empty(steps), cs.empty(steps))
-    _, _, last_c, every_gate, every_h, every_c = tf.while_loop(
-        lambda step, *_: step < steps, body, state, maximum_iterations=steps
+    empty = [tuple(one.empty(steps) for one in row) for row in rows]
+    _, states, lists = tf.while_loop(lambda step, *_: step < steps, body, (0, begin, empty), maximum_iterations=steps)
+    done = []
+    for row, (_, last_c), held in zip(rows, states, lists, strict=True):
+        hs, cs, opened = (one.stack(handle) for one, handle in zip(row, held, strict=True))
+        done.append((hs, last_c, cs, opened))
+    return done
+
+
+def _backwards(upstream: Sequence[Any], runs: Sequence[Run], forwards: Sequence[Any], keep: Any) -> tuple[Any, ...]:
+    """The gradients of each run's gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
+    steps, dtype = _steps(runs[0].gates), forwards[0][2].dtype
+    d_outs = [tf.cast(d_hs, dtype) for d_hs, _, _ in upstream]
+    turned = [tf.transpose(run.kernel) for run in runs]  # once, not at every step
+    rows = [_Rows(run.gates[0]) for run in runs]
+
+    def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
+        after, kept = [], []
+        for run, (d_h, d_c, now_c), (_, _, cs, opened), d_hs, kernel, row, every_gate in zip(
+            runs, states, forwards, d_outs, turned, rows, lists, strict=True
+        ):
+            place = run.place(step, steps)
+            i, f, g, o = (opened[place, gate] for gate in range(4))
+            squashed = tf.tanh(now_c)
+            before_c = cs[place]
+            d_h = d_h + d_hs[place]
+            through_c = d_c + d_h * o * (1 - squashed * squashed)
+            d_z = tf.concat(
+                [
+                    through_c * g * i * (1 - i),
+                    through_c * before_c * f * (1 - f),
+                    through_c * i * (1 - g * g),
+                    d_h * squashed * o * (1 - o),
+                ],
+                axis=1,
+            )
+            past_c = through_c * f
+            if keep is not None:
+                d_z = tf.where(keep[place], d_z, tf.zeros_like(d_z))
+            d_z = tf.cast(d_z, kernel.dtype)
+            past_h = tf.cast(tf.matmul(d_z, kernel), dtype)
+            if keep is not None:
+                past_h, past_c = tf.where(keep[place], past_h, d_h), tf.where(keep[place], past_c, d_c)
+            after.append((past_h, past_c, before_c))
+            kept.append(row.write(every_gate, place, d_z))
+        return step - 1, after, kept
+
+    begin = [
+        (tf.cast(d_h, dtype), tf.cast(d_c, dtype), last_c)
+        for (_, d_h, d_c), (_, last_c, _, _) in zip(upstream, forwards, strict=True)
+    ]
+    full = [row.of(run.gates) for row, run in zip(rows, runs, strict=True)]
+    _, states, lists = tf.while_loop(
+        lambda step, *_: step >= 0, body, (steps - 1, begin, full), maximum_iterations=steps
     )
-    return hs.stack(every_h), last_c, cs.stack(every_c), opened.stack(every_gate)
-
-
-def _backwards(
-    upstream: tuple[Any, ...], forwards: tuple[Any, ...], kernel: Any, h: Any, c: Any, keep: Any
-) -> tuple[Any, Any, Any, Any, Any]:
-    """The gradients of gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
-    gates, hs, last_c, cs, opened = forwards
-    steps, dtype = _steps(hs), cs.dtype
-    d_hs, d_h, d_c = (tf.cast(part, dtype) for part in upstream)
-    before_h = tf.concat([h[None], hs[:-1]], axis=0)
-    turned = tf.transpose(kernel)  # once, not at every step
-    rows = _Rows(gates[0])
-
-    def body(step: Any, d_h: Any, d_c: Any, now_c: Any, every_gate: Any) -> tuple[Any, ...]:
-        i, f, g, o = (opened[step, gate] for gate in range(4))
-        squashed = tf.tanh(now_c)
-        before_c = cs[step]
-        d_h = d_h + d_hs[step]
-        through_c = d_c + d_h * o * (1 - squashed * squashed)
-        d_z = tf.concat(
-            [
-                through_c * g * i * (1 - i),
-                through_c * before_c * f * (1 - f),
-                through_c * i * (1 - g * g),
-                d_h * squashed * o * (1 - o),
-            ],
-            axis=1,
-        )
-        past_c = through_c * f
-        if keep is not None:
-            d_z = tf.where(keep[step], d_z, tf.zeros_like(d_z))
-        d_z = tf.cast(d_z, kernel.dtype)
-        past_h = tf.cast(tf.matmul(d_z, turned), dtype)
-        if keep is not None:
-            past_h, past_c = tf.where(keep[step], past_h, d_h), tf.where(keep[step], past_c, d_c)
-        return step - 1, past_h, past_c, before_c, rows.write(every_gate, step, d_z)
-
-    state = (steps - 1, d_h, d_c, last_c, rows.of(gates))
-    _, d_h, d_c, _, every_gate = tf.while_loop(lambda step, *_: step >= 0, body, state, maximum_iterations=steps)
-    d_gates = rows.stack(every_gate)
-    flat = tf.reshape(d_gates, (-1, kernel.shape[1]))
-    d_kernel = tf.matmul(tf.reshape(before_h, (-1, kernel.shape[0])), flat, transpose_a=True)
-    d_bias = tf.reduce_sum(flat, axis=0)
-    return d_gates, d_kernel, d_bias, tf.cast(d_h, h.dtype), tf.cast(d_c, c.dtype)
+    gradients: list[Any] = []
+    for run, row, (d_h, d_c, _), every_gate, (hs, _, _, _) in zip(runs, rows, states, lists, forwards, strict=True):
+        d_gates = row.stack(every_gate)
+        parts = [hs[1:], run.h[None]] if run.backwards else [run.h[None], hs[:-1]]
+        before_h = tf.reshape(tf.concat(parts, axis=0), (-1, run.kernel.shape[0]))
+        flat = tf.reshape(d_gates, (-1, run.kernel.shape[1]))
+        d_kernel = tf.matmul(before_h, flat, transpose_a=True)
+        d_bias = tf.reduce_sum(flat, axis=0)
+        gradients += [d_gates, d_kernel, d_bias, tf.cast(d_h, run.h.dtype), tf.cast(d_c, run.c.dtype)]
+    return tuple(gradients)
 
 
 def _steps(sequence: Any) -> Any:

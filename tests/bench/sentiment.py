@@ -78,12 +78,13 @@ def with_lab(turns: Turns) -> None:
 
 
 def with_keras(turns: Turns) -> None:
-    """`Model.fit` with Keras's LSTM and Dropout on a `tf.data.Dataset` of the same batches."""
+    """`Model.fit` with Keras's layers on a `tf.data.Dataset` of the same batches."""
     import tensorflow as tf
 
     experiment, data, trainer = ready(turns)
     tasks.sum_embeddings()
-    with mock.patch.multiple(lab.layers, LSTM=keras.layers.LSTM, Dropout=keras.layers.Dropout):
+    theirs = {name: getattr(keras.layers, name) for name in ("Bidirectional", "Dropout", "LSTM")}
+    with mock.patch.multiple(lab.layers, **theirs):
         model = experiment.build(data)
     train, _ = batches_for(trainer, data)
     _configured(model, trainer, train, turns)
