@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ def sooner(model: keras.Model) -> Iterator[None]:
     saved, the loss is Keras's.
     """
     import keras
+    from keras.src.backend.common.masking import get_keras_mask
+    from keras.src.backend.common.tensor_attributes import get_tensor_attr
 
     loss = model.loss
     if type(loss) is not keras.losses.BinaryCrossentropy or loss.label_smoothing or loss.axis != -1:
@@ -42,14 +45,41 @@ def sooner(model: keras.Model) -> Iterator[None]:
     usual = loss.call
 
     def call(target: Any, said: Any) -> Any:
-        logits = said if loss.from_logits else getattr(said, "_keras_logits", None)
+        logits = said if loss.from_logits else get_tensor_attr(said, "_keras_logits")
         alike = len(said.shape) > 1 and tuple(said.shape[1:]) == tuple(target.shape[1:]) and said.shape[-1] != 1
-        if logits is None or not alike or hasattr(said, "_keras_mask"):
+        if logits is None or not alike or get_keras_mask(said) is not None:
             return usual(target, said)
         return binary_crossentropy(target, keras.ops.cast(logits, said.dtype))
 
     loss.call = call
     try:
-        yield
+        with _remembered_logits(model):
+            yield
     finally:
         del loss.call
+
+
+@contextlib.contextmanager
+def _remembered_logits(model: keras.Model) -> Iterator[None]:
+    """Lets sigmoids on JAX say what their logits were: its traced arrays take no attributes, as Keras would set one."""
+    import keras
+    from keras.src.backend.common.tensor_attributes import set_tensor_attr
+
+    usual = keras.activations.sigmoid
+
+    @functools.wraps(usual)  # so that a layer's configuration says what it did
+    def sigmoid(x: Any) -> Any:
+        found = usual(x)
+        set_tensor_attr(found, "_keras_logits", x)
+        return found
+
+    layers = []
+    if keras.backend.backend() == "jax":
+        layers = [layer for layer in model._flatten_layers() if vars(layer).get("activation") is usual]
+    for layer in layers:
+        layer.activation = sigmoid
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.activation = usual

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from lab.data import Batches, Split
+from lab.data import Batches, Split, losses
 from lab.data.fused import fused, has_convolutions
 from lab.data.held import gather, hold
 from lab.data.ragged import Buckets, Ragged
@@ -97,6 +97,41 @@ def test_layers_that_need_care_train_as_in_keras(layer: Callable[[], keras.layer
         assert values == pytest.approx(theirs[name], rel=1e-4), name
     for mine, other in zip(one.variables, two.variables, strict=True):
         assert np.allclose(mine, other, rtol=1e-4, atol=1e-5), mine.path
+
+
+def test_a_cross_entropy_is_taken_from_the_logits_and_says_so_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = Split("train", *(np.random.default_rng(seed).random((24, 3)).astype(np.float32) for seed in (0, 1)))
+    batches, validation = Batches(examples, 8), Batches(examples, 8)
+    usual, taken, said = losses.binary_crossentropy, [], []
+
+    def noted(target: Any, logits: Any) -> Any:
+        taken.append(tuple(logits.shape))
+        return usual(target, logits)
+
+    monkeypatch.setattr(losses, "binary_crossentropy", noted)
+
+    def fit(*, fuse: bool) -> tuple[keras.Model, float]:
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(4, "sigmoid"), keras.layers.Dense(3), keras.layers.Activation("sigmoid")]
+        model = keras.Sequential([keras.Input((3,)), *layers])
+        model.compile(keras.optimizers.SGD(1.0), keras.losses.BinaryCrossentropy())
+        model.jit_compile, model.steps_per_execution = True, STEPS
+        look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: said.append(model.get_config()))
+        with fused(model, batches, validation) if fuse else contextlib.nullcontext():
+            kept = model.fit(batches.feed(), validation_data=validation.feed(), epochs=3, verbose=0, callbacks=[look])
+        return model, kept.history["val_loss"][-1]
+
+    model, loss = fit(fuse=True)
+    assert taken
+    assert all(shape == (8, 3) for shape in taken)
+    assert said[0] == model.get_config()
+    assert model.layers[0].activation is keras.activations.sigmoid
+    taken.clear()
+    other, theirs = fit(fuse=False)
+    assert not taken
+    assert loss == pytest.approx(theirs, rel=1e-5)
+    for mine, one in zip(model.weights, other.weights, strict=True):
+        assert np.allclose(mine, one, rtol=1e-4, atol=1e-5), mine.path
 
 
 def test_convolutions_are_not_put_into_a_loop() -> None:
