@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("lab")
 
 STEPS_PER_EXECUTION = 16  # steps in one call of a compiled program
-MOST_STEPS = 256  # of a network so small that a call would take a few milliseconds
+MOST_STEPS = 256  # of a small network, whose 16 steps would take a few milliseconds
 SHORT = 2e10  # floating point operations in a call that is over before anyone waits for it: a tenth of a second
 
 
@@ -49,6 +49,8 @@ def prepare_model(model: keras.Model, trainer: Trainer, callbacks: Sequence[kera
     if steps is None:
         hears_batches = any(_hears_batches(callback) for callback in callbacks)
         steps = steps_at_once(model, trainer.batch_size) if in_graph and not hears_batches else 1
+        if trainer.by_the_clock:  # the learning rate is set between calls
+            steps = min(steps, STEPS_PER_EXECUTION)
     model.steps_per_execution = steps
 
 

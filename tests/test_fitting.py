@@ -74,3 +74,10 @@ def test_a_callback_for_batches_and_a_given_number_are_stronger() -> None:
     for given, callbacks, steps in cases:
         prepare_model(model, lab.Trainer(steps_per_execution=given), callbacks)
         assert model.steps_per_execution == steps
+
+
+def test_a_rate_that_goes_by_the_clock_is_set_often() -> None:
+    model = dense(32)
+    model.compile("sgd", "mse")
+    prepare_model(model, lab.Trainer(max_time=600, learning_rate_schedule="cosine"), [])
+    assert model.steps_per_execution == STEPS_PER_EXECUTION

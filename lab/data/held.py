@@ -166,8 +166,9 @@ def _as_pixels(levels: Any) -> Any:
 
     XLA turns a division by a constant into a product with its inverse, which rounds to other numbers, and
     computes a division that it cannot turn but once, and keeps what came out. The inverse in two parts is
-    right: a level times the first is exact, so that what is left to round is the sum. And it costs so
-    little that the loss computes it anew from the bytes, which are a quarter of the memory to pass over.
+    right: a level times the first is exact, and what rounding does to the small second is too little to
+    show in the sum. And it costs so little that the loss computes it anew from the bytes, which are a
+    quarter of the memory to pass over.
     """
     return levels * _INVERSE + levels * _REST
 

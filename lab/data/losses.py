@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,56 +30,78 @@ def binary_crossentropy(target: Any, logits: Any) -> Any:
 def sooner(model: keras.Model) -> Iterator[None]:
     """Computes a model's `keras.losses.BinaryCrossentropy` as above for the length of a block.
 
-    It is the same mean to rounding. What it does not speed up (one number an example, a mask, smoothed
-    labels, probabilities whose logits nobody knows) is left to Keras. Outside the block, and in what is
-    saved, the loss is Keras's.
+    It is the same mean to rounding; but on JAX, where Keras takes it from probabilities, cut off at 1e-7,
+    it is the exact one also where a model is surer than that. What it does not speed up (one number an
+    example, a mask, smoothed labels, probabilities whose logits nobody knows) is left to Keras. Outside
+    the block, and in what is saved, the loss is Keras's.
     """
     import keras
     from keras.src.backend.common.masking import get_keras_mask
-    from keras.src.backend.common.tensor_attributes import get_tensor_attr
 
     loss = model.loss
     if type(loss) is not keras.losses.BinaryCrossentropy or loss.label_smoothing or loss.axis != -1:
         yield
         return
     usual = loss.call
+    # Keras takes the mask away when it casts to the loss's dtype.
+    casts = getattr(model, "compute_dtype", loss.dtype) != loss.dtype
 
-    def call(target: Any, said: Any) -> Any:
-        logits = said if loss.from_logits else get_tensor_attr(said, "_keras_logits")
-        alike = len(said.shape) > 1 and tuple(said.shape[1:]) == tuple(target.shape[1:]) and said.shape[-1] != 1
-        if logits is None or not alike or get_keras_mask(said) is not None:
-            return usual(target, said)
-        return binary_crossentropy(target, keras.ops.cast(logits, said.dtype))
+    with _noted_logits(model) as logits_of:
 
-    loss.call = call
-    try:
-        with _remembered_logits(model):
+        def call(target: Any, said: Any) -> Any:
+            logits = said if loss.from_logits else logits_of(said)
+            same_shape = len(said.shape) > 1 and tuple(said.shape[1:]) == tuple(target.shape[1:])
+            may_be_masked = get_keras_mask(said) is not None or (casts and len(said.shape) > 2)
+            if logits is None or not same_shape or said.shape[-1] == 1 or may_be_masked:
+                return usual(target, said)
+            return binary_crossentropy(target, keras.ops.cast(logits, said.dtype))
+
+        loss.call = call
+        try:
             yield
-    finally:
-        del loss.call
+        finally:
+            del loss.call
 
 
 @contextlib.contextmanager
-def _remembered_logits(model: keras.Model) -> Iterator[None]:
-    """Lets sigmoids on JAX say what their logits were: its traced arrays take no attributes, as Keras would set one."""
+def _noted_logits(model: keras.Model) -> Iterator[Callable[[Any], Any]]:
+    """Gives a function from what a model said to its logits, or None where nobody knows them.
+
+    Keras's sigmoid leaves them on what it returns; but JAX's traced arrays take no attributes, so that
+    there the sigmoids of the last layers note them for the length of a block.
+    """
     import keras
-    from keras.src.backend.common.tensor_attributes import set_tensor_attr
 
+    if keras.backend.backend() != "jax":
+        yield lambda said: getattr(said, "_keras_logits", None)
+        return
     usual = keras.activations.sigmoid
+    layers = [layer for layer in _last_layers(model) if vars(layer).get("activation") is usual]
+    noted: dict[int, tuple[Any, Any]] = {}
 
-    @functools.wraps(usual)  # so that a layer's configuration says what it did
-    def sigmoid(x: Any) -> Any:
-        found = usual(x)
-        set_tensor_attr(found, "_keras_logits", x)
-        return found
+    def noting(place: int) -> Callable[[Any], Any]:
+        @functools.wraps(usual)  # so that a layer's configuration says what it did
+        def sigmoid(x: Any) -> Any:
+            found = usual(x)
+            noted[place] = (found, x)
+            return found
 
-    layers = []
-    if keras.backend.backend() == "jax":
-        layers = [layer for layer in model._flatten_layers() if vars(layer).get("activation") is usual]
-    for layer in layers:
-        layer.activation = sigmoid
+        return sigmoid
+
     try:
-        yield
+        for place, layer in enumerate(layers):
+            layer.activation = noting(place)
+        yield lambda said: next((x for found, x in noted.values() if found is said), None)
     finally:
+        noted.clear()
         for layer in layers:
             layer.activation = usual
+
+
+def _last_layers(model: Any) -> list[Any]:
+    """The layers that a model's outputs come from, those of models within it as well."""
+    found: list[Any] = []
+    for output in getattr(model, "outputs", None) or []:
+        last = output._keras_history.operation
+        found += _last_layers(last) if getattr(last, "outputs", None) else [last]
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lab.layers.lstm import LSTM, looks_at_many_rows
+from lab.layers.lstm import LSTM, looks_at_many_rows, time_first
 
 _MERGES: dict[str | None, Callable[[Any, Any], Any]] = {
     "concat": lambda one, other: ops.concatenate([one, other], axis=-1),
@@ -24,9 +24,10 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
     """`keras.layers.Bidirectional`, faster around `lab.layers.LSTM`: the same arguments, weights and results.
 
     They are the same to rounding. On TensorFlow and a CPU both directions go through one loop, so that
-    one's matrix product runs beside the other's activations, and nothing is turned around. Around any
-    other layer, on another backend, and with states that are given, carried or returned, or dropout
-    inside the LSTM, Keras's own code runs one direction after the other.
+    one's matrix product runs beside the other's activations, and nothing is turned around. Keras's own
+    code runs around any other layer (a subclass of LSTM, too), on another backend, in a block of
+    `many_rows`, and where the LSTM has dropout, a dtype of its own or an activity regularizer, or gets,
+    carries or returns a state.
     """
 
     forward_layer: Any
@@ -34,30 +35,30 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         """Returns what `keras.layers.Bidirectional` does for `sequences` of shape (batch, steps, features)."""
-        layers = (self.forward_layer, self.backward_layer)
-        plain = initial_state is None and not (self.stateful or self.return_state or isinstance(mask, (list, tuple)))
-        if not plain or layers[0].go_backwards or looks_at_many_rows() or not all(map(_is_simple, layers)):
+        if initial_state is not None or isinstance(mask, (list, tuple)) or not self._fits_one_loop():
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
-        from lab.layers.recurrence_tensorflow import Run, recurrences
+        from lab.layers.recurrence_tensorflow import Recurrence, side_by_side
 
-        x = ops.transpose(sequences, (1, 0, 2))
-        runs = []
-        for layer in layers:
+        x, keep = time_first(sequences, mask)
+        both = []
+        for layer in (self.forward_layer, self.backward_layer):
+            zeros = ops.zeros((ops.shape(x)[1], layer.units), dtype=self.compute_dtype)
             kernel, recurrent_kernel, bias = layer.weights_to_compute_with()
-            zeros = ops.zeros((ops.shape(x)[1], layer.units), dtype=kernel.dtype)
-            gates = ops.matmul(ops.cast(x, kernel.dtype), kernel)
-            runs.append(Run(gates, recurrent_kernel, bias, zeros, zeros, layer.go_backwards))
-        keep = None if mask is None else ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)
-        done = recurrences(runs, keep)
-        found = [ops.cast(hs if self.return_sequences else h, self.compute_dtype) for hs, h, _ in done]
-        if self.return_sequences:
-            counted = found if keep is None else [ops.where(keep, hs, ops.zeros_like(hs)) for hs in found]
-            found = [ops.transpose(hs, (1, 0, 2)) for hs in counted]
-        return _MERGES[self.merge_mode](*found)
+            both.append(Recurrence(ops.matmul(x, kernel), recurrent_kernel, bias, zeros, zeros, layer.go_backwards))
+        done = side_by_side(both, keep)
+        if not self.return_sequences:
+            return _MERGES[self.merge_mode](*(h for _, h, _ in done))
+        outputs = [hs if keep is None else ops.where(keep, hs, ops.zeros_like(hs)) for hs, _, _ in done]
+        return _MERGES[self.merge_mode](*(ops.transpose(hs, (1, 0, 2)) for hs in outputs))
 
-
-def _is_simple(layer: Any) -> bool:
-    """Whether a layer is an LSTM that TensorFlow's loop can take, without dropout."""
-    if not isinstance(layer, LSTM) or layer.dropout or layer.return_state:
-        return False
-    return keras.backend.backend() == "tensorflow" and layer.loops() is not None
+    def _fits_one_loop(self) -> bool:
+        """Whether both layers are LSTMs that TensorFlow's loop can take, and nobody asks for more."""
+        layers = (self.forward_layer, self.backward_layer)
+        if keras.backend.backend() != "tensorflow" or looks_at_many_rows() or self.stateful or self.return_state:
+            return False
+        if not all(type(layer) is LSTM and layer.loops() is not None for layer in layers):
+            return False
+        return not layers[0].go_backwards and all(
+            not layer.dropout and layer.activity_regularizer is None and layer.dtype_policy == self.dtype_policy
+            for layer in layers
+        )

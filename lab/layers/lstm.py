@@ -40,6 +40,12 @@ def looks_at_many_rows() -> bool:
     return _MANY_ROWS.get()
 
 
+def time_first(sequences: Any, mask: Any) -> tuple[Any, Any]:
+    """Returns sequences as (steps, batch, features), and a mask of (batch, steps) as bool (steps, batch, 1)."""
+    keep = None if mask is None else ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)
+    return ops.transpose(sequences, (1, 0, 2)), keep
+
+
 @keras.saving.register_keras_serializable("lab")
 class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
     """`keras.layers.LSTM`, faster on a CPU: the same arguments, weights and results to rounding.
@@ -103,8 +109,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
         cell = self.cell
         if training and 0.0 < cell.dropout < 1.0:  # one mask for all steps, as in Keras
             sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
-        x = ops.transpose(sequences, (1, 0, 2))  # (steps, batch, features)
-        keep = None if mask is None else ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)
+        x, keep = time_first(sequences, mask)
         if self.go_backwards:
             x = ops.flip(x, axis=0)
             keep = None if keep is None else ops.flip(keep, axis=0)
@@ -136,7 +141,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
         return ops.where(ops.cumsum(ops.cast(keep, "int32"), axis=0) > 0, outputs, ops.zeros_like(outputs))
 
     def weights_to_compute_with(self) -> tuple[Any, Any, Any]:
-        """Returns kernel, recurrent kernel and bias as tensors of the layer's compute dtype."""
+        """Returns kernel, recurrent kernel and bias in the layer's compute dtype; called within a layer's `call`."""
         cell = self.cell
         bias = cell.bias if cell.use_bias else ops.zeros((4 * self.units,))
         kernel, recurrent_kernel, bias = (

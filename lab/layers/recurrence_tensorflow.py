@@ -15,8 +15,8 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-class Run(NamedTuple):
-    """What the recurrent half of one LSTM needs, for a run over time.
+class Recurrence(NamedTuple):
+    """What the recurrent half of one LSTM needs to run over time.
 
     Attributes:
         gates: the inputs' share of the gates before their activation, (steps, batch, 4 * units), in
@@ -43,33 +43,34 @@ def recurrence(gates: Any, kernel: Any, bias: Any, h: Any, c: Any, keep: Any = N
     """Runs an LSTM's recurrent half over time.
 
     Args:
-        gates, kernel, bias, h, c: as in `Run`.
+        gates, kernel, bias, h, c: as in `Recurrence`.
         keep: which steps count, bool (steps, batch, 1); elsewhere the state stays. None: all.
 
     Returns:
         The states h after each step, (steps, batch, units), and the last h and c.
     """
-    return recurrences([Run(gates, kernel, bias, h, c)], keep)[0]
+    return side_by_side([Recurrence(gates, kernel, bias, h, c)], keep)[0]
 
 
-def recurrences(runs: Sequence[Run], keep: Any = None) -> list[tuple[Any, Any, Any]]:
+def side_by_side(recurrences: Sequence[Recurrence], keep: Any = None) -> list[tuple[Any, Any, Any]]:
     """Runs several LSTMs of as many steps in one loop, so that one's product runs beside another's activations.
 
     XLA's loops wait for one another, and within one only products and the largest of other
     operations make use of a second core.
 
     Args:
-        runs: the LSTMs, whose states do not depend on one another.
+        recurrences: the LSTMs, whose states do not depend on one another.
         keep: as in `recurrence`, for all of them.
 
     Returns:
         For each the states h at each time, (steps, batch, units), and the last h and c.
     """
-    ways = [run.backwards for run in runs]
+    ways = [one.backwards for one in recurrences]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loop(*tensors: Any) -> tuple[Any, Any]:
-        taken = [Run(*five)._replace(backwards=way) for five, way in zip(_grouped(tensors, 5), ways, strict=True)]
+        fives = zip(_grouped(tensors, 5), ways, strict=True)
+        taken = [Recurrence(*five)._replace(backwards=way) for five, way in fives]
         forwards = _forwards(taken, keep)
 
         def gradient(*upstream: Any) -> tuple[Any, ...]:
@@ -78,7 +79,7 @@ def recurrences(runs: Sequence[Run], keep: Any = None) -> list[tuple[Any, Any, A
         ends = [(hs, hs[0] if way else hs[-1], c) for (hs, c, _, _), way in zip(forwards, ways, strict=True)]
         return sum(ends, ()), gradient
 
-    return _grouped(loop(*(tf.convert_to_tensor(one) for run in runs for one in run[:5])), 3)  # no variables
+    return _grouped(loop(*(tf.convert_to_tensor(one) for five in recurrences for one in five[:5])), 3)  # no variables
 
 
 def _grouped(tensors: Sequence[Any], size: int) -> list[Any]:
@@ -136,26 +137,26 @@ class _Rows:
         return tf.raw_ops.TensorListStack(input_handle=handle, element_shape=self.shape, element_dtype=self.dtype)
 
 
-def _forwards(runs: Sequence[Run], keep: Any) -> list[tuple[Any, Any, Any, Any]]:
+def _forwards(recurrences: Sequence[Recurrence], keep: Any) -> list[tuple[Any, Any, Any, Any]]:
     """Of each: h at each time, the last c, c before each, and the opened gates, (steps, 4, batch, units).
 
     A gate of all rows lies together: slices of rows of four gates would begin a new page of memory each.
     """
-    steps, dtype = _steps(runs[0].gates), _sums(runs[0].gates.dtype)
+    steps, dtype = _steps(recurrences[0].gates), _sums(recurrences[0].gates.dtype)
     # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one operation opens all four.
     half = tf.constant([0.5, 0.5, 1, 0.5], dtype)[:, None, None]
-    begin = [(run.h, tf.cast(run.c, dtype)) for run in runs]
+    begin = [(one.h, tf.cast(one.c, dtype)) for one in recurrences]
     rows = [(_Rows(h), _Rows(c), _Rows(tf.stack([c] * 4))) for h, c in begin]
 
     def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
         products = [
-            tf.cast(run.gates[run.place(step, steps)], dtype) + tf.cast(tf.matmul(h, run.kernel), dtype)
-            for run, (h, _) in zip(runs, states, strict=True)
+            tf.cast(one.gates[one.place(step, steps)], dtype) + tf.cast(tf.matmul(h, one.kernel), dtype)
+            for one, (h, _) in zip(recurrences, states, strict=True)
         ]
         after, kept = [], []
-        for run, (h, c), z, row, held in zip(runs, states, products, rows, lists, strict=True):
-            place = run.place(step, steps)
-            z = tf.reshape(z + tf.cast(run.bias, dtype), (-1, 4, run.kernel.shape[0]))
+        for one, (h, c), z, row, held in zip(recurrences, states, products, rows, lists, strict=True):
+            place = one.place(step, steps)
+            z = tf.reshape(z + tf.cast(one.bias, dtype), (-1, 4, one.kernel.shape[0]))
             now = tf.tanh(tf.transpose(z, (1, 0, 2)) * half) * half + (1 - half)
             i, f, g, o = tf.unstack(now)
             new_c = f * c + i * g
@@ -176,19 +177,21 @@ def _forwards(runs: Sequence[Run], keep: Any) -> list[tuple[Any, Any, Any, Any]]
     return done
 
 
-def _backwards(upstream: Sequence[Any], runs: Sequence[Run], forwards: Sequence[Any], keep: Any) -> tuple[Any, ...]:
-    """The gradients of each run's gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
-    steps, dtype = _steps(runs[0].gates), forwards[0][2].dtype
+def _backwards(
+    upstream: Sequence[Any], recurrences: Sequence[Recurrence], forwards: Sequence[Any], keep: Any
+) -> tuple[Any, ...]:
+    """The gradients of each one's gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
+    steps, dtype = _steps(recurrences[0].gates), forwards[0][2].dtype
     d_outs = [tf.cast(d_hs, dtype) for d_hs, _, _ in upstream]
-    turned = [tf.transpose(run.kernel) for run in runs]  # once, not at every step
-    rows = [_Rows(run.gates[0]) for run in runs]
+    turned = [tf.transpose(one.kernel) for one in recurrences]  # once, not at every step
+    rows = [_Rows(one.gates[0]) for one in recurrences]
 
     def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
         after, kept = [], []
-        for run, (d_h, d_c, now_c), (_, _, cs, opened), d_hs, kernel, row, every_gate in zip(
-            runs, states, forwards, d_outs, turned, rows, lists, strict=True
+        for one, (d_h, d_c, now_c), (_, _, cs, opened), d_hs, kernel, row, every_gate in zip(
+            recurrences, states, forwards, d_outs, turned, rows, lists, strict=True
         ):
-            place = run.place(step, steps)
+            place = one.place(step, steps)
             i, f, g, o = (opened[place, gate] for gate in range(4))
             squashed = tf.tanh(now_c)
             before_c = cs[place]
@@ -218,19 +221,20 @@ def _backwards(upstream: Sequence[Any], runs: Sequence[Run], forwards: Sequence[
         (tf.cast(d_h, dtype), tf.cast(d_c, dtype), last_c)
         for (_, d_h, d_c), (_, last_c, _, _) in zip(upstream, forwards, strict=True)
     ]
-    full = [row.of(run.gates) for row, run in zip(rows, runs, strict=True)]
+    full = [row.of(one.gates) for row, one in zip(rows, recurrences, strict=True)]
     _, states, lists = tf.while_loop(
         lambda step, *_: step >= 0, body, (steps - 1, begin, full), maximum_iterations=steps
     )
     gradients: list[Any] = []
-    for run, row, (d_h, d_c, _), every_gate, (hs, _, _, _) in zip(runs, rows, states, lists, forwards, strict=True):
+    ends = zip(recurrences, rows, states, lists, forwards, strict=True)
+    for one, row, (d_h, d_c, _), every_gate, (hs, _, _, _) in ends:
         d_gates = row.stack(every_gate)
-        parts = [hs[1:], run.h[None]] if run.backwards else [run.h[None], hs[:-1]]
-        before_h = tf.reshape(tf.concat(parts, axis=0), (-1, run.kernel.shape[0]))
-        flat = tf.reshape(d_gates, (-1, run.kernel.shape[1]))
+        parts = [hs[1:], one.h[None]] if one.backwards else [one.h[None], hs[:-1]]
+        before_h = tf.reshape(tf.concat(parts, axis=0), (-1, one.kernel.shape[0]))
+        flat = tf.reshape(d_gates, (-1, one.kernel.shape[1]))
         d_kernel = tf.matmul(before_h, flat, transpose_a=True)
         d_bias = tf.reduce_sum(flat, axis=0)
-        gradients += [d_gates, d_kernel, d_bias, tf.cast(d_h, run.h.dtype), tf.cast(d_c, run.c.dtype)]
+        gradients += [d_gates, d_kernel, d_bias, tf.cast(d_h, one.h.dtype), tf.cast(d_c, one.c.dtype)]
     return tuple(gradients)
 
 

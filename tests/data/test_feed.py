@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -99,39 +100,107 @@ def test_layers_that_need_care_train_as_in_keras(layer: Callable[[], keras.layer
         assert np.allclose(mine, other, rtol=1e-4, atol=1e-5), mine.path
 
 
-def test_a_cross_entropy_is_taken_from_the_logits_and_says_so_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+# --- the cross-entropy ------------------------------------------------------------------------------
+
+
+def sigmoids(*, rate: float = 1.0) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    last = keras.Sequential([keras.layers.Dense(3), keras.layers.Activation("sigmoid")])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "sigmoid"), last])
+    model.compile(keras.optimizers.SGD(rate), keras.losses.BinaryCrossentropy())
+    model.jit_compile, model.steps_per_execution = True, STEPS
+    return model
+
+
+def fractions() -> tuple[Batches, Batches]:
     examples = Split("train", *(np.random.default_rng(seed).random((24, 3)).astype(np.float32) for seed in (0, 1)))
-    batches, validation = Batches(examples, 8), Batches(examples, 8)
-    usual, taken, said = losses.binary_crossentropy, [], []
+    return Batches(examples, 8), Batches(examples, 8)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of the logits that the sooner cross-entropy is given."""
+    shapes: list[tuple[int, ...]] = []
+    usual = losses.binary_crossentropy
 
     def noted(target: Any, logits: Any) -> Any:
-        taken.append(tuple(logits.shape))
+        shapes.append(tuple(logits.shape))
         return usual(target, logits)
 
     monkeypatch.setattr(losses, "binary_crossentropy", noted)
+    return shapes
+
+
+def test_a_cross_entropy_is_taken_from_the_logits_and_no_file_says_so(
+    taken: list[tuple[int, ...]], tmp_path: Path
+) -> None:
+    batches, validation = fractions()
+    saved = tmp_path / "model.keras"
 
     def fit(*, fuse: bool) -> tuple[keras.Model, float]:
-        keras.utils.set_random_seed(0)
-        layers = [keras.layers.Dense(4, "sigmoid"), keras.layers.Dense(3), keras.layers.Activation("sigmoid")]
-        model = keras.Sequential([keras.Input((3,)), *layers])
-        model.compile(keras.optimizers.SGD(1.0), keras.losses.BinaryCrossentropy())
-        model.jit_compile, model.steps_per_execution = True, STEPS
-        look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: said.append(model.get_config()))
+        model = sigmoids()
+        save = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: model.save(saved))
         with fused(model, batches, validation) if fuse else contextlib.nullcontext():
-            kept = model.fit(batches.feed(), validation_data=validation.feed(), epochs=3, verbose=0, callbacks=[look])
+            kept = model.fit(batches.feed(), validation_data=validation.feed(), epochs=3, verbose=0, callbacks=[save])
         return model, kept.history["val_loss"][-1]
 
     model, loss = fit(fuse=True)
     assert taken
     assert all(shape == (8, 3) for shape in taken)
-    assert said[0] == model.get_config()
-    assert model.layers[0].activation is keras.activations.sigmoid
+    back = keras.models.load_model(saved)
+    assert np.allclose(back.predict(validation.split.x, verbose=0), model.predict(validation.split.x, verbose=0))
+    assert back.layers[-1].layers[-1].activation is model.layers[-1].layers[-1].activation is keras.activations.sigmoid
     taken.clear()
     other, theirs = fit(fuse=False)
     assert not taken
     assert loss == pytest.approx(theirs, rel=1e-5)
     for mine, one in zip(model.weights, other.weights, strict=True):
         assert np.allclose(mine, one, rtol=1e-4, atol=1e-5), mine.path
+
+
+def test_a_cross_entropy_is_exact_where_a_model_is_sure() -> None:
+    model, (batches, validation) = sigmoids(rate=0.0), fractions()
+    model.weights[2].assign(np.zeros((4, 3)))
+    model.weights[3].assign(np.full(3, 60.0))
+    with fused(model, batches, validation):
+        kept = model.fit(batches.feed(), validation_data=validation.feed(), verbose=0)
+    assert kept.history["val_loss"][0] == pytest.approx(60 * float(np.mean(1 - validation.split.y)), rel=1e-5)
+
+
+def test_sigmoids_are_keras_s_again_after_an_error() -> None:
+    model, (batches, validation) = sigmoids(), fractions()
+
+    def fails() -> None:
+        with fused(model, batches, validation):
+            model.fit(batches.feed(), verbose=0)
+            raise KeyError("of a callback")
+
+    with pytest.raises(KeyError):
+        fails()
+    assert model.layers[-1].layers[-1].activation is keras.activations.sigmoid
+    assert "call" not in vars(model.loss)
+
+
+def test_the_mask_of_an_output_is_heeded_in_half_precision() -> None:
+    losses_of = []
+    for fuse in (True, False):
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            keras.utils.set_random_seed(0)
+            layers = [keras.layers.Embedding(4, 3, mask_zero=True), keras.layers.Dense(3)]
+            model = keras.Sequential([keras.Input((5,), dtype="int32"), *layers])
+        finally:
+            keras.config.set_dtype_policy(before)
+        model.compile(keras.optimizers.SGD(0.1), keras.losses.BinaryCrossentropy(from_logits=True))
+        model.jit_compile, model.steps_per_execution = True, STEPS
+        rng = np.random.default_rng(0)
+        examples = Split("train", rng.integers(0, 4, (15, 5)).astype(np.int32), rng.random((15, 5, 3)).astype("f"))
+        batches, validation = Batches(examples, 5), Batches(examples, 5)
+        with fused(model, batches, validation) if fuse else contextlib.nullcontext():
+            kept = model.fit(batches.feed(), validation_data=validation.feed(), verbose=0)
+        losses_of.append(kept.history["val_loss"][0])
+    assert losses_of[0] == pytest.approx(losses_of[1], rel=0.01)
 
 
 def test_convolutions_are_not_put_into_a_loop() -> None:

@@ -42,6 +42,12 @@ def test_every_level_of_a_pixel_comes_back_to_the_bit(jit: bool) -> None:
     assert found.tobytes() == PICTURES[which].tobytes()
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere NumPy gathers")
+def test_every_level_of_a_pixel_comes_back_to_the_bit_from_tf_data() -> None:
+    dataset = Batches(Split("train", PICTURES, PICTURES), 16, shuffle=False).feed().get_tf_dataset()
+    assert np.concatenate([np.asarray(x) for x, _ in dataset]).tobytes() == PICTURES.tobytes()
+
+
 @pytest.mark.parametrize("jit", [False, True], ids=["plain", "XLA"])
 @pytest.mark.parametrize(
     "array",

@@ -37,13 +37,13 @@ def pair(units: int, features: int, merge: str | None = "concat", seed: int = 0,
 def loops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many LSTMs each loop runs."""
     found: list[int] = []
-    usual = recurrence_tensorflow.recurrences
+    usual = recurrence_tensorflow.side_by_side
 
-    def noted(runs: Any, keep: Any = None) -> Any:
-        found.append(len(runs))
-        return usual(runs, keep)
+    def noted(several: Any, keep: Any = None) -> Any:
+        found.append(len(several))
+        return usual(several, keep)
 
-    monkeypatch.setattr(recurrence_tensorflow, "recurrences", noted)
+    monkeypatch.setattr(recurrence_tensorflow, "side_by_side", noted)
     return found
 
 
@@ -54,7 +54,6 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sequences=st.booleans(),
     use_bias=st.booleans(),
     masked=st.booleans(),
-    begun=st.booleans(),
     seed=st.integers(0, 2**16),
 )
 @settings(max_examples=40, deadline=None)
@@ -65,34 +64,45 @@ def test_results_and_every_gradient_are_those_of_keras(
     sequences: bool,
     use_bias: bool,
     masked: bool,
-    begun: bool,
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
     ours, theirs = pair(units, shape[2], merge, seed, return_sequences=sequences, use_bias=use_bias)
     x = rng.normal(size=shape).astype(np.float32)
-    state = [rng.normal(size=(shape[0], units)).astype(np.float32) for _ in range(4)] if begun else None
     mask = rng.random(shape[:2]) > 0.4 if masked else None
-    assert_alike(results(ours, x, state, mask), results(theirs, x, state, mask))
+    assert_alike(results(ours, x, None, mask), results(theirs, x, None, mask))
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 4), (None, 7, 4), (None, None, 4)], ids=str)
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
-def test_a_compiled_step_is_the_same(shape: tuple[int | None, ...], compiled: bool, loops: list[int]) -> None:
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+def test_a_compiled_step_is_the_same(
+    shape: tuple[int | None, ...], compiled: bool, masked: bool, loops: list[int]
+) -> None:
     ours, theirs = pair(5, 4, return_sequences=True)
     x = np.random.default_rng(1).normal(size=(3, 7, 4)).astype(np.float32)
+    mask = x[:, :, 0] > -0.5 if masked else None
 
     def step(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            found = ours(x)
+            found = ours(x, mask=x[:, :, 0] > -0.5 if masked else None)
             total = tf.reduce_sum(tf.sin(found))
         return [found, *tape.gradient(total, [weight.value for weight in ours.trainable_weights] + [x])]
 
     made = tf.function(step, jit_compile=compiled, autograph=False)
     found = made.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
     assert loops == [2]
-    assert_alike([np.asarray(part) for part in found], results(theirs, x, None, None))
+    assert_alike([np.asarray(part) for part in found], results(theirs, x, None, mask))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Shouts(LSTM):
+    """A layer of somebody's own."""
+
+    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+        last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
+        return last + 100, outputs + 100, states
 
 
 def test_one_loop_runs_both_directions_where_nothing_else_is_asked_for(loops: list[int]) -> None:
@@ -100,40 +110,100 @@ def test_one_loop_runs_both_directions_where_nothing_else_is_asked_for(loops: li
     Bidirectional(LSTM(2))(x)
     Bidirectional(LSTM(2), backward_layer=LSTM(3, go_backwards=True))(x)
     assert loops == [2, 2]
+    loops.clear()
     for other in (
-        Bidirectional(keras.layers.LSTM(2)),
-        Bidirectional(keras.layers.GRU(2)),
         Bidirectional(LSTM(2, go_backwards=True), backward_layer=LSTM(2)),
         Bidirectional(LSTM(2, return_state=True)),
         Bidirectional(LSTM(2, dropout=0.5)),
-        Bidirectional(LSTM(2, activation="relu")),
         Bidirectional(LSTM(2, stateful=True)),
+        Bidirectional(LSTM(2, activity_regularizer="l2")),
+        Bidirectional(LSTM(2, dtype="mixed_bfloat16")),
+        Bidirectional(Shouts(2)),
     ):
+        loops.clear()
         other(x)
+        assert loops == [1, 1], other.get_config()
+    loops.clear()
+    for other in (keras.layers.LSTM(2), keras.layers.GRU(2), LSTM(2, activation="relu")):
+        Bidirectional(other)(x)
+    Bidirectional(LSTM(2))(x, initial_state=[np.zeros((2, 2), np.float32)] * 4)
     with many_rows():
         Bidirectional(LSTM(2))(x)
-    assert set(loops[2:]) <= {1}
+    assert loops == [1, 1]  # of the state that was given
 
 
-def test_a_carried_state_and_one_that_is_returned_are_those_of_keras() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"return_state": True},
+        {"stateful": True, "return_sequences": True},
+        {"activity_regularizer": "l2"},
+        {"dropout": 0.5},
+    ],
+    ids=str,
+)
+def test_where_more_is_asked_for_it_is_as_in_keras(options: dict[str, Any]) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
-    for options in ({"return_state": True}, {"stateful": True, "return_sequences": True}):
-        ours = Bidirectional(LSTM(3, **options))
-        theirs = keras.layers.Bidirectional(LSTM(3, **options))
-        for layer in (ours, theirs):
-            layer(x)
-        theirs.set_weights(ours.get_weights())
+    ours = Bidirectional(LSTM(3, **options))
+    theirs = keras.layers.Bidirectional(keras.layers.LSTM(3, **options))
+    if options.get("stateful"):
+        ours.build(x.shape)
+        theirs.build(x.shape)
+    for layer in (ours, theirs):
+        layer(x)
+    for mine, other in zip(ours.trainable_weights, theirs.trainable_weights, strict=True):
+        other.assign(mine)
+    for layer in (ours, theirs):
+        if layer.stateful:
+            layer.reset_state()
+    for _ in range(2):  # a carried state shows in the second
         found, wanted = (tf.nest.flatten(layer(x)) for layer in (ours, theirs))
         assert_alike([np.asarray(part) for part in found], [np.asarray(part) for part in wanted])
+    assert_alike([np.asarray(one) for one in ours.losses], [np.asarray(one) for one in theirs.losses])
+    assert len(ours.losses) == 2 * ("activity_regularizer" in options)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
-def test_half_precision_has_the_dtype_and_nearly_the_results_of_keras(policy: str) -> None:
-    ours, theirs = pair(6, 4, return_sequences=True, dtype=policy)
+def test_a_layer_of_somebodys_own_is_heard() -> None:
+    assert np.min(Bidirectional(Shouts(2))(np.zeros((2, 3, 4), np.float32))) > 50
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+def test_other_precisions_have_the_dtypes_and_nearly_the_results_of_keras(policy: str, loops: list[int]) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        ours, theirs = pair(6, 4, return_sequences=True)
+    finally:
+        keras.config.set_dtype_policy(before)
     x = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
-    found, wanted = ours(x), theirs(x)
-    assert found.dtype == wanted.dtype
-    np.testing.assert_allclose(tf.cast(found, tf.float32), tf.cast(wanted, tf.float32), atol=0.05)
+    made = []
+    for layer in (ours, theirs):
+        with tf.GradientTape() as tape:
+            out = layer(x)
+            total = tf.reduce_sum(tf.cast(out, tf.float32))
+        made.append([out, *tape.gradient(total, [weight.value for weight in layer.trainable_weights])])
+    assert loops == [2]
+    for mine, other in zip(*made, strict=True):
+        assert mine.dtype == other.dtype
+        scale = max(1.0, float(np.abs(np.asarray(tf.cast(other, tf.float32))).max()))
+        np.testing.assert_allclose(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=0.05 * scale)
+
+
+def test_weights_of_an_lstm_that_is_more_exact_than_the_rest_are_not_rounded() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        ours, theirs = (
+            kind(inner(6, dtype="float32"))
+            for kind, inner in ((Bidirectional, LSTM), (keras.layers.Bidirectional, keras.layers.LSTM))
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+    x = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    theirs.set_weights(ours.get_weights())
+    np.testing.assert_allclose(tf.cast(ours(x), tf.float32), tf.cast(theirs(x), tf.float32), atol=1e-6)
 
 
 def test_it_comes_back_from_its_file_and_reads_that_of_two_loops(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def test_segments_are_the_layer_on_each_by_itself() -> None:
-    inner = keras.layers.Bidirectional(layers.LSTM(3, return_sequences=True))
+    inner = layers.Bidirectional(layers.LSTM(3, return_sequences=True))
     layer = layers.Segments(inner, 4)
     x = random(2, 12, 5)
     found = np.asarray(layer(x))
@@ -75,7 +75,7 @@ def build() -> keras.Model:
     words = keras.Input((None,), dtype="int32")
     single = layers.WordEmbedding(WORDS, 4, max_words=8, cut="end", multiple=4)(words)
     x = keras.layers.Dropout(0.4, noise_shape=(None, None, 1))(single)
-    x = layers.Segments(keras.layers.Bidirectional(layers.LSTM(3, return_sequences=True)), 4)(x)
+    x = layers.Segments(layers.Bidirectional(layers.LSTM(3, return_sequences=True)), 4)(x)
     x = layers.MaxAndMean()([x, words])
     return keras.Model(words, layers.Logit(("poor", "fine"), name="logit")(x))
 
