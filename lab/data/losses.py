@@ -4,26 +4,54 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
 
+MOST_FACTORS = 16  # of a product whose factors lie between 1 and 2
+
 
 def binary_crossentropy(target: Any, logits: Any) -> Any:
     """Returns each example's mean binary cross-entropy in nats, shape (batch,), for tensors (batch, ...).
 
-    That is relu(x) - x * y + log(1 + exp(-|x|)) for logits x and targets y, with relu(x) as (x + |x|) / 2,
-    whose gradient at 0 is the right one. An example is one row, where Keras averages along the last axis
-    first: of a row of 28 pixels XLA's loop takes 16 at once and 12 one by one. And the logarithm is a
-    plain one: the digits of a tiny loss that `log1p` keeps vanish in the mean.
+    That is relu(x) - x * y + log(1 + exp(-|x|)) for logits x and targets y, with relu(x) as (x + |x|) / 2.
+    An example is one row, where Keras averages along the last axis first: of a row of 28 pixels XLA's loop
+    takes 16 at once and 12 one by one. The sum of several logarithms is the logarithm of one product, as
+    each factor lies between 1 and 2. And the logarithm is a plain one: the digits of a tiny loss that
+    `log1p` keeps vanish in the mean. The gradient, sigmoid(x) - y, is written out, for the product's own
+    would cost more than what it saves; at 0 it is the right one.
     """
+    import keras
     from keras import ops
 
-    y, x = (ops.reshape(part, (ops.shape(part)[0], -1)) for part in (ops.cast(target, logits.dtype), logits))
-    size = ops.abs(x)
-    return ops.mean((x + size) / 2 - x * y + ops.log(1 + ops.exp(-size)), axis=-1)
+    width = math.prod(logits.shape[1:])
+    y, x = (ops.reshape(part, (-1, width)) for part in (ops.cast(target, logits.dtype), logits))
+    factors = _factors(width) if keras.backend.standardize_dtype(logits.dtype) == "float32" else 1
+
+    @ops.custom_gradient  # type: ignore[untyped-decorator]  # Keras has no types
+    def summed(y: Any, x: Any) -> Any:
+        def some(terms: Any) -> Any:
+            return ops.reshape(terms, (-1, factors, width // factors))
+
+        small = ops.exp(-ops.abs(x))
+        linear = ops.sum(some((x + ops.abs(x)) / 2 - x * y), axis=1)
+        logarithm = ops.log(ops.prod(some(1 + small), axis=1))
+
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            each = ops.expand_dims(upstream, 1)
+            return -x * each, ops.where(x >= 0, 1.0, small) / (1 + small) * each - y * each
+
+        return ops.sum(linear + logarithm, axis=-1), gradient
+
+    return summed(y, x) / width
+
+
+def _factors(width: int) -> int:
+    """Returns how many logarithms of a row become one: what is left are whole vectors of 16 numbers."""
+    return max((count for count in range(1, MOST_FACTORS + 1) if width % (16 * count) == 0), default=1)
 
 
 @contextlib.contextmanager
@@ -32,8 +60,8 @@ def sooner(model: keras.Model) -> Iterator[None]:
 
     It is the same mean to rounding; but on JAX, where Keras takes it from probabilities, cut off at 1e-7,
     it is the exact one also where a model is surer than that. What it does not speed up (one number an
-    example, a mask, smoothed labels, probabilities whose logits nobody knows) is left to Keras. Outside
-    the block, and in what is saved, the loss is Keras's.
+    example, examples of an unknown size, a mask, smoothed labels, probabilities whose logits nobody knows)
+    is left to Keras. Outside the block, and in what is saved, the loss is Keras's.
     """
     import keras
     from keras.src.backend.common.masking import get_keras_mask
@@ -50,7 +78,8 @@ def sooner(model: keras.Model) -> Iterator[None]:
 
         def call(target: Any, said: Any) -> Any:
             logits = said if loss.from_logits else logits_of(said)
-            same_shape = len(said.shape) > 1 and tuple(said.shape[1:]) == tuple(target.shape[1:])
+            shape = tuple(said.shape[1:])
+            same_shape = bool(shape) and None not in shape and shape == tuple(target.shape[1:])
             may_be_masked = get_keras_mask(said) is not None or (casts and len(said.shape) > 2)
             if logits is None or not same_shape or said.shape[-1] == 1 or may_be_masked:
                 return usual(target, said)

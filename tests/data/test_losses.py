@@ -67,6 +67,38 @@ def test_its_gradient_is_probability_less_pixel_and_finite_everywhere(logit: flo
     assert gradient * 4 == pytest.approx(np.full((1, 4), 1 / (1 + np.exp(-np.clip(logit, -700, 700))) - ink), abs=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("width", [3, 16, 32, 112, 256, 784, 1072, 3072])  # 1 to 16 logarithms in one
+def test_the_logarithm_of_a_product_is_the_sum_of_the_logarithms(width: int, scale: float) -> None:
+    y = RNG.random((32, width)).astype(np.float32)
+    x = RNG.normal(scale=scale, size=(32, width)).astype(np.float32)
+    exact, z = np.float64(y), np.float64(x)
+    expected = (np.maximum(z, 0) - z * exact + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
+    assert np.asarray(binary_crossentropy(tf.constant(y), tf.constant(x))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_its_gradients_by_target_and_logit_have_gradients_themselves() -> None:
+    y, x = tf.constant(PICTURES[:2]), tf.constant(LOGITS[:2])
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as tape:
+            tape.watch([y, x])
+            found = tf.reduce_sum(binary_crossentropy(y, x))
+        by_target, by_logit = tape.gradient(found, [y, x])
+        assert np.asarray(by_target) * 784 == pytest.approx(-LOGITS[:2], rel=1e-5)
+        said = 1 / (1 + np.exp(-np.float64(LOGITS[:2])))
+        assert np.asarray(by_logit) * 784 == pytest.approx(said - PICTURES[:2], abs=1e-6)
+    assert np.asarray(outer.gradient(by_logit, x)) * 784 == pytest.approx(said * (1 - said), abs=1e-6)
+
+
+def test_examples_of_a_size_that_the_program_does_not_know_are_left_to_keras() -> None:
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    with sooner(Model(loss)):
+        unknown = tf.function(loss, input_signature=[tf.TensorSpec([None, None])] * 2)
+        y, x = PICTURES.reshape(6, -1), LOGITS.reshape(6, -1)
+        assert float(unknown(y, x)) == pytest.approx(float(loss(y, x)), rel=1e-6)
+
+
 def test_examples_are_weighted_one_by_one() -> None:
     weights = np.array([1, 0, 0, 2, 0, 0.5], np.float32)
     y, logits = PICTURES.reshape(6, -1), LOGITS.reshape(6, -1)  # Keras takes no weights of whole pictures otherwise
