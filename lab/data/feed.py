@@ -94,7 +94,8 @@ def _gathered(batches: Batches) -> Any:
 class _IndexBlocks:
     """An epoch's indices, many batches' at a time; the epoch is looked up when it is iterated over.
 
-    No `tf.data`: its threads and its hand-over take longer than there is to do.
+    No `tf.data`: its threads and its hand-over take longer than there is to do. The order is not computed
+    before the first block is asked for: Keras asks for an iterator more than it uses, at each epoch's end.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -103,7 +104,8 @@ class _IndexBlocks:
 
     def __iter__(self) -> Iterator[Any]:
         order = self.batches.remaining().astype(np.int32)
-        return (order[start : start + self.size] for start in range(0, len(order), self.size))
+        for start in range(0, len(order), self.size):
+            yield order[start : start + self.size]
 
 
 def cut(chosen: Indices, size: int, most: int, *, loops: bool) -> tuple[Array | None, int, list[Indices]]:

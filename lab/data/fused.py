@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.data.arrays import leaves
 from lab.data.batches import Batches
+from lab.data.fused_micro_batches import micro_batched
 from lab.data.losses import sooner
 from lab.data.ragged import Buckets
 
@@ -26,7 +27,8 @@ def fused(
     gathers and trains in a loop. Whole batches go through one program, whose loop takes as many of
     them as there are; the smaller last batch of an epoch has a program of its own. A network with
     convolutions takes its batches one by one: inside a loop XLA's convolutions are some twenty times
-    as slow on a CPU. So do sequences in buckets, with a program for each width.
+    as slow on a CPU. So do sequences in buckets, with a program for each width. A small dense network's
+    step is one of micro-batches.
 
     A model that does something of its own at each step, an eager one, one without XLA and one on torch
     is left as it is.
@@ -52,7 +54,8 @@ def fused(
         model._symbolic_build(data_batch=next(train.epoch(0)))  # `fit` would look at a block of indices instead
     else:
         from lab.data.fused_tensorflow import program_of
-    sides = ((train, train_step or model.train_step), (validation, model.test_step))
+    train_step = train_step or micro_batched(model, train) or model.train_step
+    sides = ((train, train_step), (validation, model.test_step))
     model.train_function, model.test_function = (
         program_of(model, step, batches, steps, loops=not isinstance(batches, Buckets) and not has_convolutions(model))
         for batches, step in sides

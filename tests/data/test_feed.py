@@ -146,7 +146,7 @@ def test_a_cross_entropy_is_taken_from_the_logits_and_no_file_says_so(
 
     model, loss = fit(fuse=True)
     assert taken
-    assert all(shape == (8, 3) for shape in taken)
+    assert {shape[1:] for shape in taken} == {(3,)}
     back = keras.models.load_model(saved)
     assert np.allclose(back.predict(validation.split.x, verbose=0), model.predict(validation.split.x, verbose=0))
     assert back.layers[-1].layers[-1].activation is model.layers[-1].layers[-1].activation is keras.activations.sigmoid
