@@ -15,7 +15,7 @@ MOST_FACTORS = 16  # of a product whose factors lie between 1 and 2
 
 
 def binary_crossentropy(target: Any, logits: Any) -> Any:
-    """Returns each example's mean binary cross-entropy in nats, shape (batch,), for tensors (batch, ...).
+    """Returns each example's mean binary cross-entropy in nats, shape (batch,), for two tensors (batch, ...).
 
     That is relu(x) - x * y + log(1 + exp(-|x|)) for logits x and targets y, with relu(x) as (x + |x|) / 2.
     An example is one row, where Keras averages along the last axis first: of a row of 28 pixels XLA's loop
@@ -24,12 +24,11 @@ def binary_crossentropy(target: Any, logits: Any) -> Any:
     `log1p` keeps vanish in the mean. The gradient, sigmoid(x) - y, is written out, for the product's own
     would cost more than what it saves; at 0 it is the right one.
     """
-    import keras
     from keras import ops
 
     width = math.prod(logits.shape[1:])
     y, x = (ops.reshape(part, (-1, width)) for part in (ops.cast(target, logits.dtype), logits))
-    factors = _factors(width) if keras.backend.standardize_dtype(logits.dtype) == "float32" else 1
+    factors = _factors(width)
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]  # Keras has no types
     def summed(y: Any, x: Any) -> Any:
@@ -58,10 +57,11 @@ def _factors(width: int) -> int:
 def sooner(model: keras.Model) -> Iterator[None]:
     """Computes a model's `keras.losses.BinaryCrossentropy` as above for the length of a block.
 
-    It is the same mean to rounding; but on JAX, where Keras takes it from probabilities, cut off at 1e-7,
+    It is the same mean to within 1e-7; but on JAX, where Keras takes it from probabilities, cut off at 1e-7,
     it is the exact one also where a model is surer than that. What it does not speed up (one number an
-    example, examples of an unknown size, a mask, smoothed labels, probabilities whose logits nobody knows)
-    is left to Keras. Outside the block, and in what is saved, the loss is Keras's.
+    example, examples of an unknown size, a loss in another precision than float32, a mask, smoothed labels,
+    probabilities whose logits nobody knows) is left to Keras. Outside the block, and in what is saved, the
+    loss is Keras's.
     """
     import keras
     from keras.src.backend.common.masking import get_keras_mask
@@ -81,7 +81,8 @@ def sooner(model: keras.Model) -> Iterator[None]:
             shape = tuple(said.shape[1:])
             same_shape = bool(shape) and None not in shape and shape == tuple(target.shape[1:])
             may_be_masked = get_keras_mask(said) is not None or (casts and len(said.shape) > 2)
-            if logits is None or not same_shape or said.shape[-1] == 1 or may_be_masked:
+            usual_precision = keras.backend.standardize_dtype(said.dtype) == "float32"
+            if logits is None or not same_shape or said.shape[-1] == 1 or may_be_masked or not usual_precision:
                 return usual(target, said)
             return binary_crossentropy(target, keras.ops.cast(logits, said.dtype))
 

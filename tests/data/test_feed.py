@@ -112,6 +112,22 @@ def sigmoids(*, rate: float = 1.0) -> keras.Model:
     return model
 
 
+def test_an_order_is_computed_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked, usual = sigmoids(), [], Batches.order
+
+    def order(self: Batches, epoch: int) -> Any:
+        asked.append((self.split.name, epoch))
+        return usual(self, epoch)
+
+    monkeypatch.setattr(Batches, "order", order)
+    train = fractions()[0]
+    validation = Batches(Split("validation", *train.split.parts()), 8)
+    position = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: train.seek(epoch))
+    with fused(model, train, validation):
+        model.fit(train.feed(), validation_data=validation.feed(), epochs=3, verbose=0, callbacks=[position])
+    assert [epoch for name, epoch in asked if name == "train"] == [0, 1, 2]
+
+
 def fractions() -> tuple[Batches, Batches]:
     examples = Split("train", *(np.random.default_rng(seed).random((24, 3)).astype(np.float32) for seed in (0, 1)))
     return Batches(examples, 8), Batches(examples, 8)
@@ -146,7 +162,7 @@ def test_a_cross_entropy_is_taken_from_the_logits_and_no_file_says_so(
 
     model, loss = fit(fuse=True)
     assert taken
-    assert {shape[1:] for shape in taken} == {(3,)}
+    assert all(shape == (8, 3) for shape in taken)
     back = keras.models.load_model(saved)
     assert np.allclose(back.predict(validation.split.x, verbose=0), model.predict(validation.split.x, verbose=0))
     assert back.layers[-1].layers[-1].activation is model.layers[-1].layers[-1].activation is keras.activations.sigmoid

@@ -99,6 +99,13 @@ def test_examples_of_a_size_that_the_program_does_not_know_are_left_to_keras() -
         assert float(unknown(y, x)) == pytest.approx(float(loss(y, x)), rel=1e-6)
 
 
+def test_a_loss_in_half_precision_is_left_to_keras() -> None:
+    y, x = tf.zeros([1, 12288], tf.float16), tf.fill([1, 12288], tf.constant(10, tf.float16))  # the sum is no float16
+    loss = keras.losses.BinaryCrossentropy(from_logits=True, dtype="float16")
+    with sooner(Model(loss)):
+        assert float(loss(y, x)) == 10
+
+
 def test_examples_are_weighted_one_by_one() -> None:
     weights = np.array([1, 0, 0, 2, 0, 0.5], np.float32)
     y, logits = PICTURES.reshape(6, -1), LOGITS.reshape(6, -1)  # Keras takes no weights of whole pictures otherwise
