@@ -181,61 +181,78 @@ def _backwards(
     upstream: Sequence[Any], recurrences: Sequence[Recurrence], forwards: Sequence[Any], keep: Any
 ) -> tuple[Any, ...]:
     """The gradients of each one's gates, kernel, bias, h and c; that of the gates takes the gates' place in memory."""
-    steps, dtype = _steps(recurrences[0].gates), forwards[0][2].dtype
-    d_outs = [tf.cast(d_hs, dtype) for d_hs, _, _ in upstream]
-    turned = [tf.transpose(one.kernel) for one in recurrences]  # once, not at every step
-    rows = [_Rows(one.gates[0]) for one in recurrences]
+    steps = _steps(recurrences[0].gates)
+    ways = [_WayBack(*of_one, keep) for of_one in zip(recurrences, forwards, upstream, strict=True)]
 
     def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
-        after, kept = [], []
-        for one, (d_h, d_c, now_c), (_, _, cs, opened), d_hs, kernel, row, every_gate in zip(
-            recurrences, states, forwards, d_outs, turned, rows, lists, strict=True
-        ):
-            place = one.place(step, steps)
-            i, f, g, o = (opened[place, gate] for gate in range(4))
-            squashed = tf.tanh(now_c)
-            before_c = cs[place]
-            d_h = d_h + d_hs[place]
-            through_c = d_c + d_h * o * (1 - squashed * squashed)
-            d_z = tf.concat(
-                [
-                    through_c * g * i * (1 - i),
-                    through_c * before_c * f * (1 - f),
-                    through_c * i * (1 - g * g),
-                    d_h * squashed * o * (1 - o),
-                ],
-                axis=1,
-            )
-            past_c = through_c * f
-            if keep is not None:
-                d_z = tf.where(keep[place], d_z, tf.zeros_like(d_z))
-            d_z = tf.cast(d_z, kernel.dtype)
-            past_h = tf.cast(tf.matmul(d_z, kernel), dtype)
-            if keep is not None:
-                past_h, past_c = tf.where(keep[place], past_h, d_h), tf.where(keep[place], past_c, d_c)
-            after.append((past_h, past_c, before_c))
-            kept.append(row.write(every_gate, place, d_z))
-        return step - 1, after, kept
+        made = [
+            way.step(way.one.place(step, steps), *state, handle)
+            for way, state, handle in zip(ways, states, lists, strict=True)
+        ]
+        return step - 1, [state for state, _ in made], [handle for _, handle in made]
 
-    begin = [
-        (tf.cast(d_h, dtype), tf.cast(d_c, dtype), last_c)
-        for (_, d_h, d_c), (_, last_c, _, _) in zip(upstream, forwards, strict=True)
-    ]
-    full = [row.of(one.gates) for row, one in zip(rows, recurrences, strict=True)]
-    _, states, lists = tf.while_loop(
-        lambda step, *_: step >= 0, body, (steps - 1, begin, full), maximum_iterations=steps
-    )
-    gradients: list[Any] = []
-    ends = zip(recurrences, rows, states, lists, forwards, strict=True)
-    for one, row, (d_h, d_c, _), every_gate, (hs, _, _, _) in ends:
-        d_gates = row.stack(every_gate)
-        parts = [hs[1:], one.h[None]] if one.backwards else [one.h[None], hs[:-1]]
+    begin = (steps - 1, [way.begin() for way in ways], [way.rows.of(way.one.gates) for way in ways])
+    _, states, lists = tf.while_loop(lambda step, *_: step >= 0, body, begin, maximum_iterations=steps)
+    return sum((way.gradients(*of_one) for way, *of_one in zip(ways, states, lists, strict=True)), ())
+
+
+class _WayBack:
+    """One LSTM's way back through time.
+
+    Args:
+        one: the LSTM.
+        forwards: what `_forwards` kept of it.
+        upstream: the gradients of its states h at each time, and of the last h and c.
+        keep: as in `recurrence`.
+    """
+
+    def __init__(self, one: Recurrence, forwards: Any, upstream: Any, keep: Any) -> None:
+        self.one = one
+        self.hs, self.last_c, self.cs, self.opened = forwards
+        self.dtype = self.cs.dtype
+        self.d_hs, self.d_h, self.d_c = (tf.cast(each, self.dtype) for each in upstream)
+        self.keep = keep
+        self.turned = tf.transpose(one.kernel)  # once, not at every step
+        self.rows = _Rows(one.gates[0])
+
+    def begin(self) -> tuple[Any, Any, Any]:
+        """Returns the gradients of the last h and c, and that c."""
+        return self.d_h, self.d_c, self.last_c
+
+    def step(self, place: Any, d_h: Any, d_c: Any, now_c: Any, handle: Any) -> tuple[tuple[Any, Any, Any], Any]:
+        """Returns the same of the time before, and the list into which the gradient of the gates went."""
+        i, f, g, o = (self.opened[place, gate] for gate in range(4))
+        squashed = tf.tanh(now_c)
+        before_c = self.cs[place]
+        d_h = d_h + self.d_hs[place]
+        through_c = d_c + d_h * o * (1 - squashed * squashed)
+        d_z = tf.concat(
+            [
+                through_c * g * i * (1 - i),
+                through_c * before_c * f * (1 - f),
+                through_c * i * (1 - g * g),
+                d_h * squashed * o * (1 - o),
+            ],
+            axis=1,
+        )
+        past_c = through_c * f
+        if self.keep is not None:
+            d_z = tf.where(self.keep[place], d_z, tf.zeros_like(d_z))
+        d_z = tf.cast(d_z, self.turned.dtype)
+        past_h = tf.cast(tf.matmul(d_z, self.turned), self.dtype)
+        if self.keep is not None:
+            past_h, past_c = tf.where(self.keep[place], past_h, d_h), tf.where(self.keep[place], past_c, d_c)
+        return (past_h, past_c, before_c), self.rows.write(handle, place, d_z)
+
+    def gradients(self, state: Any, handle: Any) -> tuple[Any, ...]:
+        """Returns the gradients of what the LSTM was given, from what is left at the end of the way."""
+        one, (d_h, d_c, _), d_gates = self.one, state, self.rows.stack(handle)
+        parts = [self.hs[1:], one.h[None]] if one.backwards else [one.h[None], self.hs[:-1]]
         before_h = tf.reshape(tf.concat(parts, axis=0), (-1, one.kernel.shape[0]))
         flat = tf.reshape(d_gates, (-1, one.kernel.shape[1]))
         d_kernel = tf.matmul(before_h, flat, transpose_a=True)
         d_bias = tf.reduce_sum(flat, axis=0)
-        gradients += [d_gates, d_kernel, d_bias, tf.cast(d_h, one.h.dtype), tf.cast(d_c, one.c.dtype)]
-    return tuple(gradients)
+        return d_gates, d_kernel, d_bias, tf.cast(d_h, one.h.dtype), tf.cast(d_c, one.c.dtype)
 
 
 def _steps(sequence: Any) -> Any:
