@@ -186,7 +186,7 @@ def _backwards(
 
     def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
         made = [
-            way.step(way.one.place(step, steps), *state, handle)
+            way.step(way.one.place(step, steps), state, handle)
             for way, state, handle in zip(ways, states, lists, strict=True)
         ]
         return step - 1, [state for state, _ in made], [handle for _, handle in made]
@@ -219,8 +219,9 @@ class _WayBack:
         """Returns the gradients of the last h and c, and that c."""
         return self.d_h, self.d_c, self.last_c
 
-    def step(self, place: Any, d_h: Any, d_c: Any, now_c: Any, handle: Any) -> tuple[tuple[Any, Any, Any], Any]:
+    def step(self, place: Any, state: tuple[Any, Any, Any], handle: Any) -> tuple[tuple[Any, Any, Any], Any]:
         """Returns the same of the time before, and the list into which the gradient of the gates went."""
+        d_h, d_c, now_c = state
         i, f, g, o = (self.opened[place, gate] for gate in range(4))
         squashed = tf.tanh(now_c)
         before_c = self.cs[place]

@@ -81,6 +81,8 @@ class Comparison:
         options: what every engine and `prepare` are told.
         pairs: turns that count.
         warm: turns before, which do not.
+        in_a_row: how often an engine does the work in a turn, of which the mean counts: for work so short that it
+            would be measured as it is after a pause, when a process's threads share a core for some 20 ms.
         per_step: whether seconds are those of a step, not of a turn.
         drawn: whether each side draws its own dropout: then the mean of its losses is compared, not each turn's.
     """
@@ -94,6 +96,7 @@ class Comparison:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     pairs: int = 5
     warm: int = 2
+    in_a_row: int = 1
     per_step: bool = False
     drawn: bool = False
 
@@ -198,7 +201,7 @@ def compare(row: Comparison, bench: Bench) -> dict[str, Any]:
     """
     began, say = time.monotonic(), bench.say
     row = row if bench.pairs is None else dataclasses.replace(row, pairs=bench.pairs)
-    options = {**row.options, "turns": row.warm + row.pairs}
+    options = {**row.options, "turns": row.warm + row.pairs, "in_a_row": row.in_a_row}
     engines = [engine for engine in row.engines if OTHER.exists() or not engine.torch]
     left_out = {one.name: "PyTorch is not installed in .venv-bench" for one in row.engines if one not in engines}
     say(f"{row.name}: {', '.join(engine.name for engine in engines)}")
@@ -256,6 +259,7 @@ def judged(row: Comparison, turns: Mapping[str, Sequence[Mapping[str, float]]]) 
         "title": row.title,
         "per": "step" if row.per_step else "turn",
         "pairs": row.pairs,
+        "in_a_row": row.in_a_row,
         "sides": sides,
         "ratios": _ratios(row, sides),
         "tolerance": row.tolerance,

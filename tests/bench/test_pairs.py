@@ -156,6 +156,22 @@ def test_engines_take_turns_in_processes_of_their_own(monkeypatch: pytest.Monkey
     assert "no compiler" in found["left_out"]["broken"]
 
 
+def test_work_done_several_times_in_a_row_is_one_turn_and_its_mean_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, tell = io.StringIO("go\ngo\n"), io.StringIO()
+    clock = iter([0.0, 1.0, 10.0, 13.0, 20.0, 21.0, 30.0, 31.0])
+    monkeypatch.setattr("tests.bench.worker.time.perf_counter", lambda: next(clock))
+    engine = Turns(Path(), {"turns": 2, "in_a_row": 2}, told, tell)
+    assert engine.count == 4
+    for piece in range(engine.count):
+        engine.begin()
+        engine.end(loss=piece)
+        assert len(told.getvalue()[told.tell() :]) == (3 if piece < 2 else 0)  # a word is taken once a turn
+    lines = [json.loads(line) for line in tell.getvalue().splitlines()]
+    assert lines == [{"seconds": 2.0, "loss": 1.0}, {"seconds": 1.0, "loss": 3.0}]
+    with pytest.raises(SystemExit):
+        engine.begin()
+
+
 def test_an_engine_that_must_run_and_does_not_is_an_error() -> None:
     engines = [Engine("lab", "lab", "tests.bench.test_pairs:fail")]
     with pytest.raises(BenchError, match="no compiler"):

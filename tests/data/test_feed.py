@@ -124,6 +124,7 @@ def test_an_order_is_computed_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> 
     validation = Batches(Split("validation", *train.split.parts()), 8)
     position = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: train.seek(epoch))
     with fused(model, train, validation):
+        asked.clear()  # JAX has looked at a batch
         model.fit(train.feed(), validation_data=validation.feed(), epochs=3, verbose=0, callbacks=[position])
     assert [epoch for name, epoch in asked if name == "train"] == [0, 1, 2]
 
