@@ -207,7 +207,7 @@ def compare(row: Comparison, bench: Bench) -> dict[str, Any]:
     say(f"{row.name}: {', '.join(engine.name for engine in engines)}")
     with own_folder() as folder, contextlib.ExitStack() as ending:
         if row.prepare:
-            call(row.prepare, folder, options)
+            call(row.prepare, folder, {**options, "turns": options["turns"] * row.in_a_row, "in_a_row": 1})
         workers = [Worker(engine, folder, options) for engine in engines]
         for worker in workers:
             ending.callback(worker.close)

@@ -172,6 +172,31 @@ def test_work_done_several_times_in_a_row_is_one_turn_and_its_mean_counts(monkey
         engine.begin()
 
 
+def write_count(turns: Turns) -> None:
+    """A row's preparation for the test below."""
+    (turns.folder / "count").write_text(str(turns.count))
+    turns.end()
+
+
+def echo_count(turns: Turns) -> None:
+    """An engine for the test below: it does what was prepared, and no more."""
+    prepared = int((turns.folder / "count").read_text())
+    for piece in range(prepared):
+        turns.begin()
+        turns.end(loss=piece + 1)
+
+
+def test_a_row_is_prepared_for_all_that_is_done_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "PAUSE", 0.0)
+    here = "tests.bench.test_pairs"
+    engines = [Engine("lab", "lab", f"{here}:echo_count")]
+    row = Comparison(
+        "row", "A row", engines, {}, tolerance=0.1, prepare=f"{here}:write_count", pairs=2, warm=1, in_a_row=3
+    )
+    found = pairs.compare(row, Bench(lambda said: None))
+    assert found["sides"]["lab"]["losses"] == [3.0, 6.0, 9.0]
+
+
 def test_an_engine_that_must_run_and_does_not_is_an_error() -> None:
     engines = [Engine("lab", "lab", "tests.bench.test_pairs:fail")]
     with pytest.raises(BenchError, match="no compiler"):
