@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from lab.errors import UsageError
-from lab.layers.threefry import as_key, threefry, uniform, words
+from lab.layers.threefry import as_key, normal, threefry, uniform, words
 
 Kind = Literal["gaussian", "salt_and_pepper", "masking"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -57,8 +57,7 @@ def corrupt(images: Any, kind: str, levels: tuple[float, float], key: Sequence[A
         level = low + (high - low) * uniform(first)
     flat = ops.reshape(images, (-1, pixels))
     if kind == "gaussian":
-        normal = math.sqrt(2) * ops.erfinv(2 * uniform(bits) - 1)
-        noisy = ops.clip(flat + level * normal, 0, 1)
+        noisy = ops.clip(flat + level * normal(bits), 0, 1)
     elif kind == "salt_and_pepper":
         drawn = uniform(bits)
         noisy = ops.where(drawn < level / 2, 0.0, ops.where(drawn >= 1 - level / 2, 1.0, flat))

@@ -15,7 +15,7 @@ from scipy import stats
 from lab.errors import UsageError
 from lab.layers import Dropout
 from lab.layers.noise import KINDS, Noise, corrupt
-from lab.layers.threefry import threefry
+from lab.layers.threefry import normal, threefry
 
 ROOT = Path(__file__).parents[2]
 GREY = np.full((400, 28, 28), 0.5, np.float32)
@@ -45,6 +45,16 @@ def test_threefry_gives_the_known_answers(
     k0, k1, c0, c1 = (np.array(word, np.uint32).view(np.int32) for word in (*key, *counter))
     words = threefry((keras.ops.array(k0), keras.ops.array(k1)), keras.ops.array(c0), keras.ops.array(c1))
     assert tuple(int(np.asarray(keras.ops.convert_to_numpy(word)).view(np.uint32)) for word in words) == expected
+
+
+def test_bits_become_normal_numbers_as_the_inverse_distribution_says() -> None:
+    some = np.random.default_rng(0).integers(0, 2**23, 100_000)
+    drawn = np.concatenate([np.arange(1_000), [2**22 - 1, 2**22], some, np.arange(2**23 - 1_000, 2**23)])
+    found = keras.ops.convert_to_numpy(
+        normal(keras.ops.convert_to_tensor((drawn << 9).astype(np.uint32).view(np.int32)))
+    )
+    np.testing.assert_allclose(found, stats.norm.ppf((drawn + 0.5) / 2**23), atol=1e-6)
+    assert found.dtype == np.float32
 
 
 # --- statistics -----------------------------------------------------------------------------------
