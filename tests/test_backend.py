@@ -13,22 +13,25 @@ from lab import backend
 
 WIDE = "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vbmi2\nbogomips\t: 1\n"
 FIRST_AVX512 = "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512bw\n"
-FLAG = "--xla_cpu_prefer_vector_width=512"
+WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
+ANALYSIS = "--xla_cpu_copy_insertion_use_region_analysis=true"
+BOTH = f"{ANALYSIS} {WIDE_VECTORS}"
 
 
 @pytest.mark.parametrize(
     ("cpuinfo", "given", "expected"),
     [
-        (WIDE, None, FLAG),
-        (WIDE, "--xla_cpu_max_isa=AVX2", f"--xla_cpu_max_isa=AVX2 {FLAG}"),
-        (WIDE, "--xla_cpu_prefer_vector_width=128", "--xla_cpu_prefer_vector_width=128"),
-        (FIRST_AVX512, None, None),
-        ("Features\t: fp asimd\n", None, None),
-        (None, "--xla_cpu_max_isa=AVX2", "--xla_cpu_max_isa=AVX2"),
+        (WIDE, None, BOTH),
+        (WIDE, "--xla_cpu_max_isa=AVX2", f"--xla_cpu_max_isa=AVX2 {BOTH}"),
+        (WIDE, "--xla_cpu_prefer_vector_width=128", f"--xla_cpu_prefer_vector_width=128 {ANALYSIS}"),
+        (WIDE, f"{WIDE_VECTORS} {ANALYSIS[:-4]}false", f"{WIDE_VECTORS} {ANALYSIS[:-4]}false"),
+        (FIRST_AVX512, None, ANALYSIS),
+        ("Features\t: fp asimd\n", None, ANALYSIS),
+        (None, "--xla_cpu_max_isa=AVX2", f"--xla_cpu_max_isa=AVX2 {ANALYSIS}"),
     ],
 )
-def test_xla_takes_wide_vectors_where_the_cpu_has_them(
-    cpuinfo: str | None, given: str | None, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_xla_is_asked_for_quicker_programs_as_far_as_the_cpu_and_the_user_allow(
+    cpuinfo: str | None, given: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "cpuinfo"
     if cpuinfo is not None:
@@ -43,7 +46,7 @@ def test_xla_takes_wide_vectors_where_the_cpu_has_them(
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "jax"])
-def test_the_backend_knows_the_flag(name: str) -> None:
+def test_the_backend_knows_the_flags(name: str) -> None:
     pytest.importorskip(name)
     code = (
         f"import lab; lab.backend.select({name!r})\n"
@@ -56,7 +59,7 @@ def test_the_backend_knows_the_flag(name: str) -> None:
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "XLA_FLAGS": FLAG, "KERAS_BACKEND": name},
+        env={**os.environ, "XLA_FLAGS": BOTH, "KERAS_BACKEND": name},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "6.0"
