@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lab.data.batches import Batches
 from lab.data.feed import cut
 from lab.data.held import gather, hold
@@ -32,13 +34,16 @@ def program_of(
     import tensorflow as tf
 
     parts, size = hold(batches), batches.batch_size
+    at_once = loops and 1 < batches.steps_per_epoch <= steps  # an epoch is one block, and its last batch goes along
 
-    def whole_batches(block: Any, count: Any) -> Any:
+    def whole_batches(block: Any, count: Any, last: Any | None) -> Any:
         def body(place: Any) -> tuple[Any]:
             step(gather(parts, block[place]))
             return (place + 1,)
 
         tf.while_loop(lambda place: place < count, body, [tf.constant(0)])
+        if last is not None:
+            step(gather(parts, last))
         return model.get_metrics_result()
 
     def last_batch(chosen: Any, width: int | None = None) -> Any:
@@ -70,8 +75,12 @@ def program_of(
                 metrics = given_batch(batch)
             return metrics
         block, whole, rest = cut(chosen, size, steps, loops=loops)
-        if block is not None:
-            metrics = loop(tf.constant(block), tf.constant(whole))
+        last = None
+        if at_once and rest:
+            last, rest = tf.constant(rest[0]), []
+        if block is not None or last is not None:
+            block = np.zeros((steps, size), np.int32) if block is None else block
+            metrics = loop(tf.constant(block), tf.constant(whole), last)
         for batch in rest:
             metrics = one(batch)
         return metrics

@@ -51,19 +51,22 @@ class Seek(keras.callbacks.Callback):  # type: ignore[misc]
         self.ends.append(batch)
 
 
-def train(model: keras.Model, *, fuse: bool, epochs: int = 3, **batching: Any) -> dict[str, list[float]]:
+def train(
+    model: keras.Model, *, fuse: bool, epochs: int = 3, steps: int = STEPS, **batching: Any
+) -> dict[str, list[float]]:
+    model.steps_per_execution = steps
     batches, validation = Batches(split(), 8, seed=1, **batching), Batches(split(20, 1), 8, shuffle=False)
     options = {"epochs": epochs, "verbose": 0, "callbacks": [Seek(batches)]}
     if not fuse:
         history = model.fit(batches.feed(), validation_data=validation.feed(), **options).history
     else:
         with fused(model, batches, validation):
-            assert batches.block == STEPS
+            assert batches.block == steps
             history = model.fit(batches.feed(), validation_data=validation.feed(), **options).history
     return {name: [float(value) for value in values] for name, values in history.items()}
 
 
-@pytest.mark.parametrize("batching", [{}, {"limit": 5}, {"limit": 1}, {"shuffle": False}], ids=str)
+@pytest.mark.parametrize("batching", [{}, {"limit": 5}, {"limit": 1}, {"shuffle": False}, {"steps": 7}], ids=str)
 def test_the_fused_loop_trains_as_keras_does(batching: dict[str, Any]) -> None:
     one, two = build(), build()
     ours, theirs = train(one, fuse=True, **batching), train(two, fuse=False, **batching)
@@ -235,6 +238,36 @@ def test_starting_inside_an_epoch_trains_on_the_rest_only() -> None:
     with fused(model, batches, Batches(split(8), 8)):
         model.fit(batches.feed(), verbose=0)
     assert int(model.optimizer.iterations) == batches.steps_per_epoch - 5
+
+
+@pytest.mark.parametrize("stop", [1, 6])
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_an_epoch_in_one_program_goes_on_from_any_step_to_the_bit(stop: int) -> None:
+    trained = []
+    for stops in ([None], [stop, None]):
+        model = build()
+        model.steps_per_execution = 7  # six whole batches and a smaller one
+        for begin, end in zip([0, *stops], stops, strict=False):
+            batches = Batches(split(), 8, seed=1, stop=end)
+            batches.seek(0, begin or 0)
+            with fused(model, batches, Batches(split(8), 8)):
+                model.fit(batches.feed(), verbose=0)
+        trained.append([np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables])
+    for whole, parts in zip(*trained, strict=True):
+        assert np.array_equal(whole, parts)
+
+
+def test_the_metrics_of_an_epoch_are_those_of_its_last_step() -> None:
+    class Listens(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            self.said = dict(logs or {})
+
+    model, batches, callback = build(), Batches(split(), 8, seed=1), Listens()
+    with fused(model, batches, batches):
+        history = model.fit(batches.feed(), verbose=0, callbacks=[callback]).history
+    assert {name: values[-1] for name, values in history.items()} == callback.said
+    assert callback.said.keys() == {"loss", "mae"}
+    assert "_get_metrics_result_or_logs" not in vars(model)
 
 
 def test_every_epoch_has_its_own_order() -> None:
