@@ -12,7 +12,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 
-import lab  # noqa: F401  (first, so that Keras is not imported before a test needs it)
+import lab  # first, so that Keras is not imported before a test needs it
+
+lab.backend.set_xla_flags()  # for all tests alike, whichever compiles first
 
 
 @pytest.fixture(autouse=True)

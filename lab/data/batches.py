@@ -79,6 +79,11 @@ class Batches:
         words = np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(size)
         return stable_argsort(words).astype(np.int64, copy=False)
 
+    @property
+    def last_size(self) -> int:
+        """How many examples an epoch's last batch has where it is smaller; 0: all batches are whole."""
+        return min(len(self.split), self.steps_per_epoch * self.batch_size) % self.batch_size
+
     def steps(self, epoch: int) -> int:
         """Returns how many steps an epoch has: all of them, unless `stop` cuts it."""
         if self.stop is None:

@@ -54,10 +54,7 @@ def adapter(batches: Batches) -> Any:
 
         @property
         def partial_batch_size(self) -> int | None:
-            if isinstance(batches, Streams):
-                return None
-            last = min(len(batches.split), batches.steps_per_epoch * batches.batch_size) % batches.batch_size
-            return last or None
+            return batches.last_size or None
 
     return BatchesAdapter()
 

@@ -34,16 +34,20 @@ def program_of(
     import tensorflow as tf
 
     parts, size = hold(batches), batches.batch_size
-    at_once = loops and 1 < batches.steps_per_epoch <= steps  # an epoch is one block, and its last batch goes along
+    # Where an epoch is one block, its smaller last batch goes along, so that there is one program.
+    last_size = batches.last_size if loops and 1 < batches.steps_per_epoch <= steps else 0
 
-    def whole_batches(block: Any, count: Any, last: Any | None) -> Any:
+    def train_on(rows: Any, count: Any) -> None:
         def body(place: Any) -> tuple[Any]:
-            step(gather(parts, block[place]))
+            step(gather(parts, rows[place]))
             return (place + 1,)
 
         tf.while_loop(lambda place: place < count, body, [tf.constant(0)])
-        if last is not None:
-            step(gather(parts, last))
+
+    def whole_batches(block: Any, count: Any, last: Any, is_last: Any) -> Any:
+        train_on(block, count)
+        if last_size:
+            train_on(last, is_last)
         return model.get_metrics_result()
 
     def last_batch(chosen: Any, width: int | None = None) -> Any:
@@ -75,12 +79,13 @@ def program_of(
                 metrics = given_batch(batch)
             return metrics
         block, whole, rest = cut(chosen, size, steps, loops=loops)
-        last = None
-        if at_once and rest:
-            last, rest = tf.constant(rest[0]), []
-        if block is not None or last is not None:
+        goes_along = bool(last_size and rest)
+        if block is not None or goes_along:
+            last = np.zeros((1, last_size), np.int32)
+            if goes_along:
+                last[0] = rest.pop()
             block = np.zeros((steps, size), np.int32) if block is None else block
-            metrics = loop(tf.constant(block), tf.constant(whole), last)
+            metrics = loop(*map(tf.constant, (block, whole, last, int(goes_along))))
         for batch in rest:
             metrics = one(batch)
         return metrics

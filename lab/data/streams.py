@@ -100,6 +100,11 @@ class Streams(Batches):
         self.steps_per_epoch = whole if limit is None else min(limit, whole)
         self._stream = whole * self.length  # tokens in one stream
 
+    @property
+    def last_size(self) -> int:
+        """0, for a batch has all streams."""
+        return 0
+
     def order(self, epoch: int) -> Indices:
         """Returns where each window begins, batch after batch; int64, shape (steps * batch_size,)."""
         count, batch = len(self.split), self.batch_size

@@ -77,7 +77,7 @@ def uniform(words: Any) -> Any:
 
 
 def normal(words: Any) -> Any:
-    """Turns 23 of the 32 bits into a float32 of the standard normal distribution, to within 1e-6.
+    """Turns 23 of the 32 bits into a float32 of the standard normal distribution, to within 1.5e-6.
 
     It is sqrt(2) times the inverse of the error function at 2u - 1, by the polynomials of Giles ("Approximating
     the erfinv function", GPU Computing Gems, 2011), as in `ops.erfinv`. But that begins with the logarithm of
@@ -87,7 +87,7 @@ def normal(words: Any) -> Any:
     w = -ops.log(4 * u * (1 - u))
     middle = w < 5
     x = ops.where(middle, w - 2.5, ops.sqrt(w) - 3)
-    value, *rest = (ops.where(middle, *pair) for pair in _GILES)
+    value, *rest = (ops.where(middle, *(ops.cast(one, "float32") for one in pair)) for pair in _GILES)
     for coefficient in rest:
         value = coefficient + value * x
     return math.sqrt(2) * value * (2 * u - 1)

@@ -240,7 +240,7 @@ def test_starting_inside_an_epoch_trains_on_the_rest_only() -> None:
     assert int(model.optimizer.iterations) == batches.steps_per_epoch - 5
 
 
-@pytest.mark.parametrize("stop", [1, 6])
+@pytest.mark.parametrize("stop", [1, 3, 6])
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_an_epoch_in_one_program_goes_on_from_any_step_to_the_bit(stop: int) -> None:
     trained = []
@@ -257,16 +257,31 @@ def test_an_epoch_in_one_program_goes_on_from_any_step_to_the_bit(stop: int) -> 
         assert np.array_equal(whole, parts)
 
 
-def test_the_metrics_of_an_epoch_are_those_of_its_last_step() -> None:
-    class Listens(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            self.said = dict(logs or {})
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's programs")
+@pytest.mark.parametrize(("steps", "programs"), [(7, 0), (8, 0), (4, 1)])
+def test_an_epoch_in_one_block_needs_no_program_for_its_last_batch(
+    steps: int, programs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
 
-    model, batches, callback = build(), Batches(split(), 8, seed=1), Listens()
+    model, batches, made = build(), Batches(split(), 8, seed=1), list[Any]()
+    model.steps_per_execution = steps
+    function, ask = tf.function, model.get_metrics_result
+
+    def make(*arguments: Any, **options: Any) -> Any:
+        made.append(arguments)
+        return function(*arguments, **options)
+
+    def asks() -> Any:
+        assert not tf.executing_eagerly()  # the programs tell the metrics; nobody else computes them
+        return ask()
+
+    monkeypatch.setattr(tf, "function", make)
+    model.get_metrics_result = asks
     with fused(model, batches, batches):
-        history = model.fit(batches.feed(), verbose=0, callbacks=[callback]).history
-    assert {name: values[-1] for name, values in history.items()} == callback.said
-    assert callback.said.keys() == {"loss", "mae"}
+        before = len(made)
+        model.fit(batches.feed(), epochs=3, verbose=0, callbacks=[Seek(batches)])
+        assert len(made) - before == programs
     assert "_get_metrics_result_or_logs" not in vars(model)
 
 
