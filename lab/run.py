@@ -67,7 +67,9 @@ class Run:
         """
         if run_dir is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            path = (root or runs_folder()) / experiment / f"{now}-{secrets.token_hex(2)}"
+            folder = (root or runs_folder()) / experiment
+            some = [folder / f"{now}-{secrets.token_hex(2)}" for _ in range(8)]  # of one second, two may be alike
+            path = next((one for one in some if not one.exists()), some[0])
         else:
             path = run_dir
         try:
