@@ -13,10 +13,7 @@ from lab.errors import UsageError, nearest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CPUINFO = Path("/proc/cpuinfo")
-_TRIED = {
-    "tensorflow": ((2, 21), (2, 22)),
-    "jaxlib": ((0, 6), (0, 11)),
-}  # versions whose XLA has the flags: from, below
+_TRIED = {"tensorflow": ((2, 21), (2, 22)), "jaxlib": ((0, 6), (0, 11))}  # whose XLA has the flags: from, below
 _CLOSER_ANALYSIS = "--xla_cpu_copy_insertion_use_region_analysis"
 _VECTOR_WIDTH = "--xla_cpu_prefer_vector_width"
 
