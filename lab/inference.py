@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
 
     Args:
         model: built; it need not be compiled.
-        x: the examples, shape (examples, ...), or sequences of different lengths, of which each batch
-            has those that are padded to the same width.
+        x: the examples, shape (examples, ...), or sequences of different lengths, which go by length, so
+            that hardly any padding is looked at; where each width would be compiled, by their few widths.
         batch_size: examples in one call of the model.
 
     Returns:
@@ -42,22 +43,36 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
     from lab.layers.lstm import many_rows
 
     found: Array | None = None
-    for chosen in _batches(x, batch_size):
-        part = x[chosen]
-        with many_rows() if len(part) >= MANY else contextlib.nullcontext():
+    with many_rows() if min(len(x), batch_size) >= MANY else contextlib.nullcontext():
+        for chosen, part in _batches(x, batch_size, _compiles_each_shape(model)):
             said = np.asarray(model.predict_on_batch(part))
-        if found is None:
-            found = np.empty((len(x), *said.shape[1:]), said.dtype)
-        found[chosen] = said
+            if found is None:
+                found = np.empty((len(x), *said.shape[1:]), said.dtype)
+            found[chosen] = said
     assert found is not None
     return found
 
 
-def _batches(x: Array | Ragged, size: int) -> Iterator[Array | slice]:
+def _compiles_each_shape(model: keras.Model) -> bool:
+    import keras
+
+    return keras.backend.backend() != "tensorflow" or bool(model.jit_compile)
+
+
+def _batches(x: Array | Ragged, size: int, few_widths: bool) -> Iterator[tuple[Array | slice, Array]]:
+    """Where the examples of each batch stand, and they themselves."""
     if not isinstance(x, Ragged):
-        yield from (slice(start, start + size) for start in range(0, len(x), size))
+        for start in range(0, len(x), size):
+            yield slice(start, start + size), x[start : start + size]
         return
-    bucket = x.bucket(slice(None))
-    for place in np.unique(bucket):
-        members = np.flatnonzero(bucket == place)
-        yield from (members[start : start + size] for start in range(0, len(members), size))
+    if not few_widths:
+        step = math.gcd(*x.widths)  # whatever each width is a multiple of
+        x = Ragged(x.tokens, x.starts, x.lengths, range(step, x.widths[-1] + 1, step))
+        groups = [np.argsort(x.lengths, kind="stable")]
+    else:
+        bucket = x.bucket(slice(None))
+        groups = [np.flatnonzero(bucket == place) for place in np.unique(bucket)]
+    for members in groups:
+        for start in range(0, len(members), size):
+            chosen = members[start : start + size]
+            yield chosen, x[chosen]

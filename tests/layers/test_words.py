@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from lab import layers
 from lab.errors import DataError
+from lab.layers.lstm import many_rows
 
 WORDS = ("good", "bad", "film", "!")
 
@@ -46,11 +48,16 @@ def test_segments_tell_their_layer_that_it_is_training() -> None:
 # --- pooling ----------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=4), st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
-def test_pooling_sees_the_steps_that_hold_a_word(rows: list[list[int]], seed: int) -> None:
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=4),
+    st.booleans(),
+    st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_pooling_sees_the_steps_that_hold_a_word(rows: list[list[int]], many: bool, seed: int) -> None:
     x, words = random(len(rows), 5, 3, seed=seed) - 2, np.array(rows, np.int32)
-    found = np.asarray(layers.MaxAndMean()([x, words]))
+    with many_rows() if many else contextlib.nullcontext():
+        found = np.asarray(layers.MaxAndMean()([x, words]))
     assert found.shape == (len(rows), 6)
     for mine, features, numbers in zip(found, x, words, strict=True):
         kept = features[numbers != 0]
@@ -61,9 +68,11 @@ def test_pooling_sees_the_steps_that_hold_a_word(rows: list[list[int]], seed: in
 def test_pooling_says_its_shape_and_works_in_half_precision() -> None:
     layer = layers.MaxAndMean(dtype="float16")
     assert layer.compute_output_shape(((None, 7, 3), (None, 7))) == (None, 6)
-    found = np.asarray(layer([np.full((1, 2, 3), -2, np.float16), np.array([[1, 0]], np.int32)]))
-    assert found.dtype == np.float16
-    assert found.tolist() == [[-2.0] * 6]
+    for way in (contextlib.nullcontext(), many_rows()):
+        with way:
+            found = np.asarray(layer([np.full((1, 2, 3), -2, np.float16), np.array([[1, 0]], np.int32)]))
+        assert found.dtype == np.float16
+        assert found.tolist() == [[-2.0] * 6]
 
 
 # --- models and files -------------------------------------------------------------------------------
