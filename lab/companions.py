@@ -115,7 +115,7 @@ def gone_on(
     Raises:
         LabError, KeyboardInterrupt: as `Trainer.run`.
     """
-    from lab.saving import FREE
+    from lab.origin import FREE
 
     left, kind = Run(path), type(experiment)
     if path.is_dir():  # whatever is there, it is left alone where another process works on it

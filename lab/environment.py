@@ -22,12 +22,17 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": versions(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        **machine(),
         "memory_bytes": _memory(),
         "git_commit": _git_commit(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+
+
+def machine() -> dict[str, Any]:
+    """Returns what decides how numbers are rounded: the processor, how many of its cores, and XLA's flags."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": _cpu(), "cores": cores, "xla_flags": os.environ.get("XLA_FLAGS", "")}
 
 
 def versions() -> dict[str, str]:

@@ -16,15 +16,12 @@ from keras.src.random.seed_generator import global_seed_generator  # Keras expor
 from lab.callbacks import Callback, History, Stopping
 from lab.checkpoint import Checkpoint
 from lab.checkpoint_folder import CUT, EPOCH, INSIDE, CheckpointFolder
-from lab.data import Data
-from lab.environment import versions
 from lab.errors import OriginError
-from lab.experiment import Experiment
-from lab.settings import show
+from lab.origin import changes
 from lab.status import StopReason
 
 if TYPE_CHECKING:
-    from lab.trainer import Trainer
+    pass
 
 log = logging.getLogger("lab")
 
@@ -237,43 +234,15 @@ def had_ended(states: Mapping[str, Any]) -> StopReason | None:
     return None if reason is StopReason.SIGNAL else reason
 
 
-FREE = (  # knobs that change when training ends and what is kept, not what it does
-    *("epochs", "max_time", "max_steps", "patience", "monitor", "monitor_mode", "restore_best"),
-    *("keep_best", "keep_last", "checkpoint_every", "tensorboard", "run_dir"),
-)
-
-
-def origin_of(
-    experiment: Experiment[Any], trainer: Trainer, data: Data, callbacks: Sequence[str] = ()
-) -> dict[str, str]:
-    """Returns what a training comes from: settings, data and versions, each as text by its name.
-
-    Args:
-        experiment: whose settings.
-        trainer: whose knobs, those that change what training does.
-        data: whose fingerprint.
-        callbacks: class names of those that the caller of `Trainer.run` gave: a run's settings cannot hold them.
-    """
-    origin = {"experiment": f"{type(experiment).__module__}:{type(experiment).__qualname__}"}
-    origin |= {name: show(value) for name, value in experiment.settings.json_values().items()}
-    origin |= {name: show(value) for name, value in trainer.json_values().items() if name not in FREE}
-    installed = versions()
-    backend = keras.backend.backend()
-    origin |= {name: installed[name] for name in ("keras", backend, "numpy") if name in installed}
-    if callbacks:
-        origin["callbacks=[...]"] = ", ".join(sorted(callbacks))
-    return origin | {"backend": backend, "data": data.fingerprint()}
-
-
 def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, force: bool) -> Checkpoint | None:
     """Returns the checkpoint to go on from; None where there is none, and training begins anew.
 
     Raises:
         OriginError: it comes from something else, unless that is forced; every difference is named, and
-            nothing is changed.
+            nothing is changed. Another machine is no reason: a warning says that numbers are rounded otherwise.
     """
     found = folder.newest()
-    different = [] if found is None else _differences(found.origin, origin)
+    different, elsewhere = ([], []) if found is None else changes(found.origin, origin)
     if different and not force:
         raise OriginError(
             f"{folder.path}: the checkpoint comes from another training:\n  "
@@ -282,13 +251,9 @@ def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, forc
         )
     if different:
         log.warning("going on in spite of differences: %s", "; ".join(different))
+    if elsewhere:
+        log.warning("going on, but not the same to the last bit: %s", "; ".join(elsewhere))
     folder.clean()  # not before: what is refused is left as it is
     folder.forget_after(found)
     log.info("there is no checkpoint: training begins anew" if found is None else f"going on from step {found.step}")
     return found
-
-
-def _differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names = [*now, *(name for name in then if name not in now)]
-    changed = [name for name in names if then.get(name) != now.get(name)]
-    return [f"{name}: {then.get(name, 'none')[:40]} then, {now.get(name, 'none')[:40]} now" for name in changed]

@@ -189,7 +189,8 @@ class Session:
 
     def _fit(self, model: keras.Model, data: Data) -> None:
         from lab.fitting import Fit, checkpoints_of
-        from lab.saving import last_checkpoint, origin_of
+        from lab.origin import origin_of
+        from lab.saving import last_checkpoint
 
         origin, resume = origin_of(self.experiment, self.trainer, data, self.given), None
         if self.again is not None:

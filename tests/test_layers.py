@@ -29,6 +29,7 @@ LAYERS = (
     ),
     ("callbacks", "checkpoint_folder", "diagnosis", "comparison", "writing", "binary_report"),
     ("progress", "experiment", "annealing"),
+    ("origin",),
     ("saving",),
     ("fitting", "reporting"),
     ("session",),

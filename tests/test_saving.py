@@ -19,7 +19,9 @@ from lab.checkpoint import Checkpoint
 from lab.checkpoint_folder import CUT, EPOCH, INSIDE, CheckpointFolder
 from lab.cli.runs import resume_by_knobs
 from lab.data import Batches, Split
+from lab.environment import machine
 from lab.errors import RunError, SettingsError, UsageError
+from lab.origin import changes
 from lab.run import Run
 from lab.saving import Checkpoints, Resuming, give_back, had_ended, states_of
 from lab.status import StopReason
@@ -259,7 +261,7 @@ def test_another_origin_is_refused_with_every_difference(
     record["settings"]["rate"] = 0.2
     record["trainer"]["batch_size"] = 64  # the step that it was killed in is not there any more
     (path / "settings.json").write_text(json.dumps(record))
-    monkeypatch.setattr("lab.saving.versions", lambda: {"keras": "2.0", "tensorflow": "1.0"})
+    monkeypatch.setattr("lab.origin.versions", lambda: {"keras": "2.0", "tensorflow": "1.0"})
     monkeypatch.setattr(lab.Data, "fingerprint", lambda self: "other")
     stood = Run.load(path).status_record()["reason"]
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "status.json"}
@@ -275,6 +277,26 @@ def test_another_origin_is_refused_with_every_difference(
     assert Run.load(path).status_record()["reason"] == stood
     assert go_on(path, force=True).status is lab.Status.COMPLETED
     assert "going on in spite of differences: rate: 0.1 then, 0.2 now" in caplog.text
+
+
+def test_another_machine_is_gone_on_with_and_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    then = machine()
+    monkeypatch.setattr("lab.origin.machine", lambda: then | {"cpu": "Another", "xla_flags": "--xla_other=1"})
+    assert go_on(path).status is lab.Status.COMPLETED
+    said = f"cpu: {then['cpu']} then, Another now; xla_flags: {then['xla_flags'] or 'none'} then, --xla_other=1 now"
+    assert f"going on, but not the same to the last bit: {said}" in caplog.text
+
+
+def test_the_same_machine_and_a_checkpoint_that_names_none_say_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert go_on(path).status is lab.Status.COMPLETED
+    assert "last bit" not in caplog.text
+    now = {"rate": "0.1", **{f"machine.{name}": str(value) for name, value in machine().items()}}
+    assert changes({"rate": "0.1"}, now) == ([], [])
+    assert changes({"rate": "0.2", "gone": "1"}, now) == (["rate: 0.2 then, 0.1 now", "gone: 1 then, none now"], [])
 
 
 def test_a_checkpoint_of_another_version_is_refused_and_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def overhead(bench: Bench) -> Iterator[Row]:
                 tolerance=0.001,
                 prepare="tests.bench.tasks:prepare",
                 options={"task": task, "examples": 55_000},
-                pairs=7 if task == "small" else 5,
+                pairs=7 if task == "small" else 9,
                 warm=1,
             ),
             bench,
