@@ -47,7 +47,7 @@ def _dense(task: str, title: str, goals: tuple[float, float, float], examples: i
     )
 
 
-SMALL = _dense("small", "Autoencoder 784-32-784", (0.25, 0.30, 0.55), 55_000, tolerance=0.02, pairs=5, warm=1, in_a_row=10)
+SMALL = _dense("small", "Autoencoder 784-32-784", (0.25, 0.30, 0.55), 55_000, tolerance=0.02, warm=1, in_a_row=10)
 DEEP = _dense("deep", "Autoencoder 784-512-256-32", (0.55, 0.80, 0.95), 27_500, tolerance=0.02)
 DENOISING = _dense("denoising", "Denoising 784-1024-256, fresh noise", (0.5, 0.7, 0.9), 27_500, tolerance=0.03)
 
