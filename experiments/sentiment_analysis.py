@@ -238,7 +238,8 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         for most in SHORTENED:
             accuracies = []
             for cut in CUTS:
-                shortened = Ragged.of([shorten(one, most, cut) for one in tokens], (most,))
+                width = -(-most // self.settings.segment) * self.settings.segment
+                shortened = Ragged.of([shorten(one, most, cut) for one in tokens], (width,))
                 said = classifier.scaling(classifier.logits(shortened))
                 accuracies.append(f"{((said >= 0) == labels).mean():.4f}")
             rows.append((str(most), *accuracies))

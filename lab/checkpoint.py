@@ -48,7 +48,8 @@ class Checkpoint:
         variables: every variable's value, by kind, place and path.
         callbacks: what `lab.Callback.state_dict` gave, by class name.
         history: the rows of `history.csv` so far.
-        origin: what it comes from, by name: settings, data, versions; another origin is another training.
+        origin: what it comes from, by name: settings, data, versions, machine; but for the machine, another
+            origin is another training.
     """
 
     epoch: int

@@ -30,7 +30,7 @@ def describe() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Returns what decides how numbers are rounded: the processor, how many of its cores, and XLA's flags."""
+    """Returns what most decides how numbers are rounded: the processor, how many cores of it, and XLA's flags."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cpu": _cpu(), "cores": cores, "xla_flags": os.environ.get("XLA_FLAGS", "")}
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 ROWS = 1000  # examples in one call
-MANY = 128  # from so many on, recurrent layers take the way for many rows
+MANY = 128  # from so many on, layers take the way for many rows
 
 
 def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Array:
@@ -30,6 +30,8 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
         model: built; it need not be compiled.
         x: the examples, shape (examples, ...), or sequences of different lengths, which go by length, so
             that hardly any padding is looked at; where each width would be compiled, by their few widths.
+            How far a sequence is padded must not matter to the model, but for multiples of the widths'
+            common divisor.
         batch_size: examples in one call of the model.
 
     Returns:
@@ -43,8 +45,9 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
     from lab.layers.lstm import many_rows
 
     found: Array | None = None
-    with many_rows() if min(len(x), batch_size) >= MANY else contextlib.nullcontext():
-        for chosen, part in _batches(x, batch_size, _compiles_each_shape(model)):
+    compiled = _compiles_each_shape(model)
+    with many_rows() if not compiled and min(len(x), batch_size) >= MANY else contextlib.nullcontext():
+        for chosen, part in _batches(x, batch_size, few_widths=compiled):
             said = np.asarray(model.predict_on_batch(part))
             if found is None:
                 found = np.empty((len(x), *said.shape[1:]), said.dtype)
@@ -59,7 +62,7 @@ def _compiles_each_shape(model: keras.Model) -> bool:
     return keras.backend.backend() != "tensorflow" or bool(model.jit_compile)
 
 
-def _batches(x: Array | Ragged, size: int, few_widths: bool) -> Iterator[tuple[Array | slice, Array]]:
+def _batches(x: Array | Ragged, size: int, *, few_widths: bool) -> Iterator[tuple[Array | slice, Array]]:
     """Where the examples of each batch stand, and they themselves."""
     if not isinstance(x, Ragged):
         for start in range(0, len(x), size):

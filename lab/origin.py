@@ -1,4 +1,4 @@
-"""What a training comes from: a checkpoint says it, and goes on only where it is the same."""
+"""What a training comes from: a checkpoint says it, and is not gone on from by another training."""
 
 from __future__ import annotations
 

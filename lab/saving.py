@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,9 +19,6 @@ from lab.checkpoint_folder import CUT, EPOCH, INSIDE, CheckpointFolder
 from lab.errors import OriginError
 from lab.origin import changes
 from lab.status import StopReason
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("lab")
 
@@ -238,7 +235,7 @@ def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, forc
     """Returns the checkpoint to go on from; None where there is none, and training begins anew.
 
     Raises:
-        OriginError: it comes from something else, unless that is forced; every difference is named, and
+        OriginError: it comes from something else, unless that is forced; every difference of that kind is named, and
             nothing is changed. Another machine is no reason: a warning says that numbers are rounded otherwise.
     """
     found = folder.newest()
@@ -252,7 +249,7 @@ def last_checkpoint(folder: CheckpointFolder, origin: Mapping[str, str], *, forc
     if different:
         log.warning("going on in spite of differences: %s", "; ".join(different))
     if elsewhere:
-        log.warning("going on, but not the same to the last bit: %s", "; ".join(elsewhere))
+        log.warning("going on, but the last bits may differ: %s", "; ".join(elsewhere))
     folder.clean()  # not before: what is refused is left as it is
     folder.forget_after(found)
     log.info("there is no checkpoint: training begins anew" if found is None else f"going on from step {found.step}")

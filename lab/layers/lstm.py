@@ -24,9 +24,10 @@ _MANY_ROWS = contextvars.ContextVar("many rows", default=False)
 
 @contextlib.contextmanager
 def many_rows() -> Iterator[None]:
-    """Says, for the length of a block, that layers look at hundreds of rows at once, and learn nothing from them.
+    """Says, for the length of a block, that layers look at hundreds of rows at once outside XLA.
 
-    On TensorFlow there is a shorter way for that; a program that is traced in the block takes it, and keeps it.
+    Nothing is learnt from these rows. Layers that have a shorter way for that take it in a program that is traced
+    in the block, and keep it there.
     """
     before = _MANY_ROWS.set(True)
     try:

@@ -56,6 +56,9 @@ class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no type
     Args:
         layer: takes and gives (batch, steps, features), with as many steps.
         length: steps in a segment.
+
+    Raises:
+        ValueError: at a call with another number of steps.
     """
 
     def __init__(self, layer: Any, length: int, **rest: Any) -> None:
@@ -70,7 +73,9 @@ class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no type
     def call(self, x: Any, training: bool = False) -> Any:
         """Returns (batch, steps, features) for such a tensor."""
         shape = ops.shape(x)
-        rows = ops.reshape(x, (-1, self.length, shape[2]))
+        if isinstance(shape[1], int) and shape[1] % self.length:
+            raise ValueError(f"expected steps in multiples of {self.length}, got {shape[1]}")
+        rows = ops.reshape(x, (shape[0] * (shape[1] // self.length), self.length, shape[2]))  # fails where they are not
         done = self.layer(rows, training=training)
         return ops.reshape(done, (-1, shape[1], done.shape[-1]))
 
@@ -95,7 +100,7 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
     def call(self, inputs: Any) -> Any:
         """Returns the pooled features."""
         x, words = inputs
-        if looks_at_many_rows():
+        if looks_at_many_rows() and self.compute_dtype == "float32":
             return self._at_once(x, words)
         keep = ops.expand_dims(ops.not_equal(words, PADDING), -1)
         some = ops.any(keep, axis=1)
@@ -105,7 +110,10 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         return ops.concatenate([ops.where(some, greatest, ops.zeros_like(greatest)), mean], axis=-1)
 
     def _at_once(self, x: Any, words: Any) -> Any:
-        """The same to rounding, in two fifths of the time outside XLA, where nothing fuses a choice with its sum."""
+        """The same to rounding, in two fifths of the time outside XLA, where nothing fuses a choice with its sum.
+
+        At padding, where `call` does not look, features must be finite here, and below 1e4.
+        """
         keep = ops.cast(ops.not_equal(words, PADDING), x.dtype)
         count = ops.sum(keep, axis=1, keepdims=True)
         mean = ops.squeeze(ops.matmul(ops.expand_dims(keep, 1), x), 1) / ops.maximum(count, 1)

@@ -38,6 +38,12 @@ def test_segments_are_the_layer_on_each_by_itself() -> None:
     assert not np.allclose(found, np.asarray(inner(x)), atol=1e-3), "what it remembers ends with its segment"
 
 
+def test_steps_that_are_no_whole_segments_are_refused() -> None:
+    layer = layers.Segments(keras.layers.Dropout(0.5), 4)
+    with pytest.raises(ValueError, match="expected steps in multiples of 4, got 6"):
+        layer(random(2, 6, 5))  # 12 steps in all: three segments, of which one would be of both rows
+
+
 def test_segments_tell_their_layer_that_it_is_training() -> None:
     layer = layers.Segments(keras.layers.Dropout(0.5, seed=1), 2)
     x = np.ones((3, 8, 4), np.float32)
@@ -63,6 +69,23 @@ def test_pooling_sees_the_steps_that_hold_a_word(rows: list[list[int]], many: bo
         kept = features[numbers != 0]
         expected = np.concatenate([kept.max(axis=0), kept.mean(axis=0)]) if len(kept) else np.zeros(6)
         np.testing.assert_allclose(mine, expected, atol=1e-6)
+
+
+def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bool] = []
+    usual, inputs = layers.MaxAndMean._at_once, [random(2, 5, 3), np.array([[1, 2, 0, 0, 0]] * 2, np.int32)]
+
+    def noted(*given: Any) -> Any:
+        taken.append(True)
+        return usual(*given)
+
+    monkeypatch.setattr(layers.MaxAndMean, "_at_once", noted)
+    layers.MaxAndMean()(inputs)
+    with many_rows():
+        layers.MaxAndMean(dtype="mixed_bfloat16")(inputs)
+        assert not taken
+        layers.MaxAndMean()(inputs)
+    assert len(taken) == 1
 
 
 def test_pooling_says_its_shape_and_works_in_half_precision() -> None:
