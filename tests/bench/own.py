@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import statistics
 import time
 from pathlib import Path
@@ -103,12 +104,12 @@ def checkpoints(turns: Turns) -> None:
         saved.append(time.perf_counter() - began)
 
     rest = {"companions": "none"} if name == "denoising_autoencoder" else {}
-    trainer = lab.Trainer(epochs=3, limit_batches=share if share < 1 else None, run_dir=turns.folder / "run")
+    trainer = lab.Trainer(epochs=5, limit_batches=share if share < 1 else None, run_dir=turns.folder / "run")
     with mock.patch.object(Checkpoints, "_save", timed):
         run = trainer.run(load(name)(**rest), console=Console(file=io.StringIO()), report=False)
     ended = [row["seconds"] for row in run.history]
     saving = statistics.median(saved)  # history's row of an epoch is written before that epoch is saved
-    epoch = (statistics.median(np.diff(ended)) - saving) / share
+    epoch = (min(np.diff(ended)) - saving) / share  # others may have compiled a program for another width
     turns.end(saving=saving, epoch=float(epoch))
 
 
@@ -162,11 +163,12 @@ def peak(turns: Turns) -> None:
     trainer = lab.Trainer(limit_batches=limit).resolve(experiment)
     train, _ = batches_for(trainer, data)
     model = experiment.build(data)
-    tokens = sum(np.size(batch[0]) for batch in train.epoch(0))
-    rows = sum(len(batch[0]) for batch in train.epoch(0))
-    work = sum(flops(layer, rows, tokens) for layer in model._flatten_layers())
-    seconds = statistics.median(_epochs(experiment, data, None, 3, limit))
-    turns.end(peak=max(rates), step=work / seconds)
+    reached = []
+    for epoch, seconds in enumerate(_epochs(experiment, data, None, 6, limit), 1):
+        shapes = [np.shape(batch[0]) for batch in train.epoch(epoch)]
+        rows, tokens = sum(shape[0] for shape in shapes), sum(math.prod(shape) for shape in shapes)
+        reached.append(sum(flops(layer, rows, tokens) for layer in model._flatten_layers()) / seconds)
+    turns.end(peak=max(rates), step=max(reached))  # in some epochs a program for another width is compiled
 
 
 def flops(layer: Any, rows: int, tokens: int) -> float:
