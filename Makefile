@@ -63,7 +63,7 @@ classify: $(STAMP) ## what the latest sentiment_analysis says of a text: make cl
 	@$(BIN)/lab predict "$(or $(run),sentiment_analysis)" $(filter-out run=%,$(ARGS))
 
 test: $(JAX) ## the tests, two files at a time
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py

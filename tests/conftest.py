@@ -17,6 +17,15 @@ import lab  # first, so that Keras is not imported before a test needs it
 lab.backend.set_xla_flags()  # for all tests alike, whichever compiles first
 
 
+# Files of few tests that take long: begun first, so that no worker waits for the other at the end.
+LONG = ("test_on_jax.py", "test_contract.py", "test_signals.py", "test_new.py", "test_denoising_autoencoder.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of the files that take longest before the others."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps a test's cache, runs and working folder apart from the user's."""
