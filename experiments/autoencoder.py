@@ -103,13 +103,13 @@ class Autoencoder(lab.Experiment[Settings]):
         """Returns the half that turns images (batch, 28, 28) into codes (batch, latent_dim)."""
         layers = [keras.Input((SIDE, SIDE), name="image"), keras.layers.Flatten()]
         layers += self._hidden(self.settings.hidden_units)
-        return keras.Sequential([*layers, keras.layers.Dense(self.settings.latent_dim, name="code")], name="encoder")
+        return keras.Sequential([*layers, lab.layers.Dense(self.settings.latent_dim, name="code")], name="encoder")
 
     def build_decoder(self, images: Array) -> keras.Model:
         """Returns the half that turns codes into images; at first it draws the mean of `images`."""
         layers = [keras.Input((self.settings.latent_dim,), name="code")]
         layers += self._hidden(self.settings.hidden_units[::-1])
-        pixels = keras.layers.Dense(PIXELS, name="pixels")
+        pixels = lab.layers.Dense(PIXELS, name="pixels")
         # Sigmoid comes last, so that the loss is computed from its input, which stays finite.
         layers += [pixels, keras.layers.Reshape((SIDE, SIDE)), keras.layers.Activation("sigmoid", dtype="float32")]
         decoder = keras.Sequential(layers, name="decoder")
@@ -120,7 +120,7 @@ class Autoencoder(lab.Experiment[Settings]):
     def _hidden(self, widths: Iterable[int]) -> list[keras.layers.Layer]:
         layers: list[keras.layers.Layer] = []
         for width in widths:
-            layers.append(keras.layers.Dense(width, use_bias=not self.settings.batch_normalization))
+            layers.append(lab.layers.Dense(width, use_bias=not self.settings.batch_normalization))
             if self.settings.batch_normalization:
                 layers.append(keras.layers.BatchNormalization(momentum=0.98))
             layers.append(keras.layers.Activation(self.settings.activation))

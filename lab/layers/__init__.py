@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lab.layers.adversarial import adversarial_step
     from lab.layers.bidirectional import Bidirectional
     from lab.layers.characters import CharacterEmbedding
+    from lab.layers.dense import Dense
     from lab.layers.dropout import Dropout
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
@@ -18,6 +19,7 @@ __all__ = [
     "LSTM",
     "Bidirectional",
     "CharacterEmbedding",
+    "Dense",
     "Dropout",
     "Logit",
     "MaxAndMean",
@@ -31,6 +33,7 @@ __all__ = [
 _HOMES = {
     "Bidirectional": "bidirectional",
     "CharacterEmbedding": "characters",
+    "Dense": "dense",
     "Dropout": "dropout",
     "LSTM": "lstm",
     "Logit": "words",

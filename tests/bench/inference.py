@@ -21,11 +21,14 @@ from tests.bench.worker import Turns
 
 
 def prepare_digits(turns: Turns) -> None:
-    """Writes the test digits and a model as a run keeps it."""
+    """Writes the test digits, the weights, and a model as a run keeps it."""
     lab.backend.select(None)
     data = mnist.load().as_inputs_and_targets()
     keras.utils.set_random_seed(0)
-    _save(turns, Autoencoder(), Autoencoder().build(data))
+    tasks.save_weights(turns.folder, tasks.build("deep", data).get_weights())
+    model = Autoencoder().build(data)
+    tasks.begin(model, turns.folder)
+    _save(turns, Autoencoder(), model)
     np.savez(turns.folder / "data.npz", x=data.test.x[: int(turns.options["examples"])])
     (turns.folder / "told.json").write_text("{}")
     turns.end()
@@ -35,7 +38,9 @@ def prepare_reviews(turns: Turns) -> None:
     """Writes reviews by their number, padded to the width of the longest, and a model as a run keeps it."""
     experiment, data, _ = sentiment.ready(turns)
     keras.utils.set_random_seed(0)
-    _save(turns, experiment, experiment.build(data))
+    model = experiment.build(data)
+    tasks.save_weights(turns.folder, model.get_weights())
+    _save(turns, experiment, model)
     texts = data.train.x[: int(turns.options["examples"])]
     np.savez(turns.folder / "data.npz", x=texts[np.arange(len(texts))], lengths=texts.lengths, widths=texts.widths)
     known = experiment.settings
@@ -45,7 +50,6 @@ def prepare_reviews(turns: Turns) -> None:
 
 
 def _save(turns: Turns, experiment: Any, model: Any) -> None:
-    tasks.save_weights(turns.folder, model.get_weights())
     run = Run.create(experiment.name(), turns.folder / "run")
     kind = type(experiment)
     run.write_settings(
@@ -71,7 +75,10 @@ def digits_with_lab(turns: Turns) -> None:
 
 def digits_with_keras(turns: Turns) -> None:
     """`Model.predict` on images, by the options of the engine."""
-    model, size = _model(turns), int(turns.options["predict_batch"])
+    lab.backend.select(None)
+    model, size = tasks.build("deep", tasks.load("deep", turns.folder)), int(turns.options["predict_batch"])
+    tasks.begin(model, turns.folder)
+    faster(model, turns.options)
     _draw(turns, lambda x: model.predict(x, batch_size=size, verbose=0))
 
 

@@ -52,7 +52,7 @@ def with_keras(turns: Turns) -> None:
     lab.backend.select(None)
     task = turns.options["task"]
     data = tasks.load(task, turns.folder)
-    model = tasks.experiment(task, rival=True).build(data)
+    model = tasks.build(task, data)
     tasks.begin(model, turns.folder)
     faster(model, turns.options)
     x, y = data.train.parts()
