@@ -114,11 +114,12 @@ def _operations(model: Any) -> Iterator[Any]:
 
 
 def _by_example(one: Any) -> bool:
-    """Whether a layer sees each example by itself, and draws no random numbers."""
+    """Whether a layer sees each example by itself, and draws no random numbers; others' layers say so themselves."""
     import keras
 
     layers = keras.layers
-    if type(one) not in (layers.InputLayer, layers.Dense, layers.Activation, layers.Flatten, layers.Reshape):
+    keras_s = (layers.InputLayer, layers.Dense, layers.Activation, layers.Flatten, layers.Reshape)
+    if type(one) not in keras_s and not vars(type(one)).get("by_example"):  # a subclass may do anything
         return False
     activation = getattr(one, "activation", None)
     known = activation is None or getattr(activation, "__module__", "").startswith("keras.src.activations")

@@ -13,7 +13,6 @@ from lab.data.batches import Batches
 from lab.data.feed import cut
 from lab.data.held import gather, hold
 from lab.data.ragged import Buckets
-from lab.data.streams import Streams
 
 if TYPE_CHECKING:
     import keras
@@ -55,16 +54,15 @@ def program_of(
         return model.get_metrics_result()
 
     loop = tf.function(whole_batches, jit_compile=True)
-    rows = size if isinstance(batches, Streams) else None  # a carried state has a fixed size
-    signature = [tf.TensorSpec([rows], tf.int32)]
-    programs: dict[int | None, Any] = {}
+    programs: dict[tuple[int | None, int], Any] = {}
 
     def one(chosen: Any) -> Any:
-        width = batches.split.x.width(chosen) if isinstance(batches, Buckets) else None
-        if width not in programs:
-            fixed = functools.partial(last_batch, width=width)
-            programs[width] = tf.function(fixed, jit_compile=True, input_signature=signature)
-        return programs[width](tf.constant(chosen))
+        shape = batches.split.x.width(chosen) if isinstance(batches, Buckets) else None, len(chosen)
+        if shape not in programs:  # XLA would compile it anew; so layers know how many rows they have, and may choose
+            fixed = functools.partial(last_batch, width=shape[0])
+            signature = [tf.TensorSpec([len(chosen)], tf.int32)]
+            programs[shape] = tf.function(fixed, jit_compile=True, input_signature=signature)
+        return programs[shape](tf.constant(chosen))
 
     @functools.partial(tf.function, jit_compile=True, reduce_retracing=True)
     def given_batch(batch: Any) -> Any:

@@ -40,6 +40,8 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
         from lab.layers.recurrence_tensorflow import Recurrence, side_by_side
 
         x, keep = time_first(sequences, mask)
+        if self._has_many_rows(x, keep):
+            return self._stacked(x)
         both = []
         for layer in (self.forward_layer, self.backward_layer):
             zeros = ops.zeros((ops.shape(x)[1], layer.units), dtype=self.compute_dtype)
@@ -50,6 +52,29 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
             return _MERGES[self.merge_mode](*(h for _, h, _ in done))
         outputs = [hs if keep is None else ops.where(keep, hs, ops.zeros_like(hs)) for hs, _, _ in done]
         return _MERGES[self.merge_mode](*(ops.transpose(hs, (1, 0, 2)) for hs in outputs))
+
+    def _has_many_rows(self, x: Any, keep: Any) -> bool:
+        """Whether both directions are quicker as one array; x is (steps, batch, features)."""
+        from lab.layers.stacked_tensorflow import FEWEST
+
+        rows = x.shape[1]
+        known = x.shape[0] is not None and rows is not None
+        alike = self.forward_layer.units == self.backward_layer.units
+        return known and rows >= FEWEST and keep is None and alike and self.compute_dtype == "float32"
+
+    def _stacked(self, x: Any) -> Any:
+        from lab.layers.stacked_tensorflow import stacked
+
+        layers = (self.forward_layer, self.backward_layer)
+        ways = [layer.go_backwards for layer in layers]
+        of_both = [layer.weights_to_compute_with() for layer in layers]
+        weights = ops.stack([ops.concatenate([kernel, recurrent], axis=0) for kernel, recurrent, _ in of_both])
+        bias = ops.stack([ops.expand_dims(bias, 0) for *_, bias in of_both])
+        hs = stacked(ops.stack([ops.flip(x, axis=0) if way else x for way in ways], axis=1), weights, bias)
+        if not self.return_sequences:
+            return _MERGES[self.merge_mode](hs[-1, 0], hs[-1, 1])
+        outputs = [ops.flip(hs[:, place], axis=0) if way else hs[:, place] for place, way in enumerate(ways)]
+        return _MERGES[self.merge_mode](*(ops.transpose(one, (1, 0, 2)) for one in outputs))
 
     def _fits_one_loop(self) -> bool:
         """Whether both layers are LSTMs that TensorFlow's loop can take, and nobody asks for more."""

@@ -21,6 +21,7 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
     """
 
     bias: Any
+    by_example = True  # for micro-batches
     turned = False  # whether the kernel lies (units, features)
 
     def build(self, input_shape: Any) -> None:

@@ -124,7 +124,7 @@ def _sums(dtype: Any) -> Any:
     return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
 
 
-class _Rows:
+class Rows:
     """A tensor whose rows a loop writes: in place under XLA, with no second buffer."""
 
     def __init__(self, row: Any) -> None:
@@ -154,7 +154,7 @@ def _forwards(recurrences: Sequence[Recurrence], keep: Any) -> list[tuple[Any, A
     # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one operation opens all four.
     half = tf.constant([0.5, 0.5, 1, 0.5], dtype)[:, None, None]
     begin = [(one.h, tf.cast(one.c, dtype)) for one in recurrences]
-    rows = [(_Rows(h), _Rows(c), _Rows(tf.stack([c] * 4))) for h, c in begin]
+    rows = [(Rows(h), Rows(c), Rows(tf.stack([c] * 4))) for h, c in begin]
 
     def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
         products = [
@@ -221,7 +221,7 @@ class _WayBack:
         self.d_hs, self.d_h, self.d_c = (tf.cast(each, self.dtype) for each in upstream)
         self.keep = keep
         self.turned = tf.transpose(one.kernel)  # once, not at every step
-        self.rows = _Rows(one.gates[0])
+        self.rows = Rows(one.gates[0])
 
     def begin(self) -> tuple[Any, Any, Any]:
         """Returns the gradients of the last h and c, and that c."""

@@ -8,10 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.layers import LSTM, Bidirectional, recurrence_tensorflow
+from lab.data import Split
+from lab.data.fused import fused
+from lab.data.ragged import Buckets, Ragged
+from lab.layers import LSTM, Bidirectional, Segments, recurrence_tensorflow, stacked_tensorflow
 from lab.layers.lstm import many_rows
 from tests.layers.test_lstm import assert_alike, results
 
@@ -94,6 +97,93 @@ def test_a_compiled_step_is_the_same(
     found = made.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
     assert loops == [2]
     assert_alike([np.asarray(part) for part in found], results(theirs, x, None, mask))
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of stacked inputs, where two rows are many already."""
+    found: list[tuple[int, ...]] = []
+    usual = stacked_tensorflow.stacked
+
+    def noted(x: Any, weights: Any, bias: Any) -> Any:
+        found.append(tuple(x.shape))
+        return usual(x, weights, bias)
+
+    monkeypatch.setattr(stacked_tensorflow, "stacked", noted)
+    monkeypatch.setattr(stacked_tensorflow, "FEWEST", 2)
+    return found
+
+
+@given(
+    units=st.integers(1, 5),
+    shape=st.tuples(st.integers(2, 4), st.integers(1, 6), st.integers(1, 4)),
+    merge=st.sampled_from(MERGES),
+    sequences=st.booleans(),
+    use_bias=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_many_rows_have_the_results_and_every_gradient_of_keras(
+    units: int,
+    shape: tuple[int, int, int],
+    merge: str | None,
+    sequences: bool,
+    use_bias: bool,
+    seed: int,
+    many: list[tuple[int, ...]],
+) -> None:
+    ours, theirs = pair(units, shape[2], merge, seed, return_sequences=sequences, use_bias=use_bias)
+    x = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    many.clear()
+    assert_alike(results(ours, x, None, None), results(theirs, x, None, None))
+    assert set(many) == {(shape[1], 2, shape[0], shape[2])}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
+def test_a_compiled_step_of_many_rows_is_the_same(compiled: bool, many: list[tuple[int, ...]]) -> None:
+    ours, theirs = pair(5, 4, return_sequences=True)
+    x = np.random.default_rng(1).normal(size=(3, 7, 4)).astype(np.float32)
+
+    @tf.function(jit_compile=compiled)  # type: ignore[untyped-decorator]
+    def step(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            found = ours(x)
+            total = tf.reduce_sum(tf.sin(found))
+        return [found, *tape.gradient(total, [weight.value for weight in ours.trainable_weights] + [x])]
+
+    found = step(tf.constant(x))
+    assert many == [(7, 2, 3, 4)]
+    assert_alike([np.asarray(part) for part in found], results(theirs, x, None, None))
+
+
+def test_rows_are_many_where_they_are_known_and_nothing_else_is_asked_for(many: list[tuple[int, ...]]) -> None:
+    x = np.zeros((2, 3, 4), np.float32)
+    Bidirectional(LSTM(2))(x)
+    assert many == [(3, 2, 2, 4)]
+    many.clear()
+    Bidirectional(LSTM(2))(x[:1])
+    Bidirectional(LSTM(2))(x, mask=np.ones((2, 3), bool))
+    Bidirectional(LSTM(2), backward_layer=LSTM(3, go_backwards=True))(x)
+    for layer, shape in (
+        (Bidirectional(LSTM(2)), (None, 3, 4)),
+        (Bidirectional(LSTM(2)), (2, None, 4)),
+        (Bidirectional(LSTM(2), dtype="mixed_bfloat16"), (2, 3, 4)),
+    ):
+        tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec(shape))
+    assert many == []
+
+
+def test_in_training_the_rows_are_known(many: list[tuple[int, ...]]) -> None:
+    words = keras.Input((None,), dtype="int32")
+    x = Segments(Bidirectional(LSTM(2, return_sequences=True)), 2)(keras.layers.Embedding(5, 3)(words))
+    model = keras.Model(words, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(x)))
+    model.compile("sgd", "mse", jit_compile=True)
+    texts = Ragged.of([np.ones(length, np.int32) for length in (1, 2, 2, 3, 4)], (2, 4))
+    train = Buckets(Split("train", texts, np.zeros((5, 1), np.float32)), 2)
+    with fused(model, train, train):
+        model.fit(train.feed(), validation_data=train.feed(), verbose=0)
+    assert {shape for shape in many if None not in shape} >= {(2, 2, 2, 3), (2, 2, 4, 3)}
 
 
 @keras.saving.register_keras_serializable("tests")
