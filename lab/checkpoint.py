@@ -101,7 +101,7 @@ class Checkpoint:
             if tuple(variable.shape) != self.variables[name].shape:
                 raise OriginError(
                     f"checkpoint of step {self.step}: {name} is {self.variables[name].shape}, "
-                    f"the model's is {tuple(variable.shape)}"
+                    f"the model's is {tuple(variable.shape)}; it goes on with the model, and the lab, that wrote it"
                 )
         for name, variable in wanted.items():
             variable.assign(self.variables[name])

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FUSED = "tests/data/test_feed.py"
 KILLED = "tests/test_resuming.py::test_whatever_the_data_and_the_knobs"
 CALLED = "tests/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same"
+DENSE = "tests/layers/test_dense.py"
 HELD = "tests/data/test_held.py"
 NAMES = "tests/test_checkpoint.py::test_an_optimizer_built_by_itself_has_the_names_that_fit_gives_it"
 CLOCK = "tests/test_trainer.py::test_a_cosine_by_the_clock_falls_from_epoch_to_epoch"
@@ -21,7 +22,7 @@ CLOCK = "tests/test_trainer.py::test_a_cosine_by_the_clock_falls_from_epoch_to_e
 @pytest.mark.parametrize(
     "tests",
     [
-        [FUSED, HELD, "-k", "not tensorflow and not shuffle and not limit"],
+        [FUSED, HELD, DENSE, "-k", "not tensorflow and not shuffle and not limit"],
         [f"{KILLED}[fused]", f"{CALLED}[13]", CLOCK, NAMES],
     ],
     ids=["trains as Keras does", "goes on exactly"],

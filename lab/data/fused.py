@@ -28,7 +28,7 @@ def fused(
     them as there are; the smaller last batch of an epoch has a program of its own, but on TensorFlow goes
     along with the others where the whole epoch does. A network with convolutions takes its batches one by
     one: inside a loop XLA's convolutions are some twenty times as slow on a CPU. So do sequences in buckets,
-    with a program for each width. A small dense network's step is one of micro-batches.
+    with a program for each width and number of examples. A small dense network's step is one of micro-batches.
 
     A model that does something of its own at each step, an eager one, one without XLA and one on torch
     is left as it is.

@@ -114,7 +114,10 @@ def _operations(model: Any) -> Iterator[Any]:
 
 
 def _by_example(one: Any) -> bool:
-    """Whether a layer sees each example by itself, and draws no random numbers; others' layers say so themselves."""
+    """Whether a layer sees each example by itself, and draws no random numbers.
+
+    A layer that is not Keras's says so by `by_example = True` in its own class.
+    """
     import keras
 
     layers = keras.layers

@@ -57,12 +57,12 @@ def program_of(
     programs: dict[tuple[int | None, int], Any] = {}
 
     def one(chosen: Any) -> Any:
-        shape = batches.split.x.width(chosen) if isinstance(batches, Buckets) else None, len(chosen)
-        if shape not in programs:  # XLA would compile it anew; so layers know how many rows they have, and may choose
-            fixed = functools.partial(last_batch, width=shape[0])
-            signature = [tf.TensorSpec([len(chosen)], tf.int32)]
-            programs[shape] = tf.function(fixed, jit_compile=True, input_signature=signature)
-        return programs[shape](tf.constant(chosen))
+        width, rows = batches.split.x.width(chosen) if isinstance(batches, Buckets) else None, len(chosen)
+        if (width, rows) not in programs:  # XLA compiles each anyway; a layer that knows its rows may choose a way
+            fixed = functools.partial(last_batch, width=width)
+            signature = [tf.TensorSpec([rows], tf.int32)]
+            programs[width, rows] = tf.function(fixed, jit_compile=True, input_signature=signature)
+        return programs[width, rows](tf.constant(chosen))
 
     @functools.partial(tf.function, jit_compile=True, reduce_retracing=True)
     def given_batch(batch: Any) -> Any:

@@ -23,8 +23,9 @@ _MERGES: dict[str | None, Callable[[Any, Any], Any]] = {
 class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras has no types
     """`keras.layers.Bidirectional`, faster around `lab.layers.LSTM`: the same arguments, weights and results.
 
-    They are the same to rounding. On TensorFlow and a CPU both directions go through one loop, so that
-    one's matrix product runs beside the other's activations, and nothing is turned around. Keras's own
+    They are the same to rounding. On TensorFlow and a CPU both directions go through one loop: side by side, so that
+    one's matrix product runs beside the other's activations and nothing is turned around; or, from 192 rows on in
+    float32, where all sizes are known, both have as many units and nothing is masked, as one array. Keras's own
     code runs around any other layer (a subclass of LSTM, too), on another backend, in a block of
     `many_rows`, and where the LSTM has dropout, a dtype of its own or an activity regularizer, or gets,
     carries or returns a state.
@@ -40,7 +41,7 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
         from lab.layers.recurrence_tensorflow import Recurrence, side_by_side
 
         x, keep = time_first(sequences, mask)
-        if self._has_many_rows(x, keep):
+        if self._fits_one_array(x, keep):
             return self._stacked(x)
         both = []
         for layer in (self.forward_layer, self.backward_layer):
@@ -53,27 +54,24 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
         outputs = [hs if keep is None else ops.where(keep, hs, ops.zeros_like(hs)) for hs, _, _ in done]
         return _MERGES[self.merge_mode](*(ops.transpose(hs, (1, 0, 2)) for hs in outputs))
 
-    def _has_many_rows(self, x: Any, keep: Any) -> bool:
-        """Whether both directions are quicker as one array; x is (steps, batch, features)."""
+    def _fits_one_array(self, x: Any, keep: Any) -> bool:
+        """Whether both directions can be one array, and are quicker so; x is (steps, batch, features)."""
         from lab.layers.stacked_tensorflow import FEWEST
 
-        rows = x.shape[1]
-        known = x.shape[0] is not None and rows is not None
-        alike = self.forward_layer.units == self.backward_layer.units
-        return known and rows >= FEWEST and keep is None and alike and self.compute_dtype == "float32"
+        alike = self.forward_layer.units == self.backward_layer.units and self.compute_dtype == "float32"
+        return alike and keep is None and None not in x.shape and x.shape[1] >= FEWEST
 
     def _stacked(self, x: Any) -> Any:
         from lab.layers.stacked_tensorflow import stacked
 
-        layers = (self.forward_layer, self.backward_layer)
-        ways = [layer.go_backwards for layer in layers]
-        of_both = [layer.weights_to_compute_with() for layer in layers]
+        of_both = [layer.weights_to_compute_with() for layer in (self.forward_layer, self.backward_layer)]
         weights = ops.stack([ops.concatenate([kernel, recurrent], axis=0) for kernel, recurrent, _ in of_both])
         bias = ops.stack([ops.expand_dims(bias, 0) for *_, bias in of_both])
-        hs = stacked(ops.stack([ops.flip(x, axis=0) if way else x for way in ways], axis=1), weights, bias)
+        x = ops.cast(x, self.compute_dtype)
+        hs = stacked(ops.stack([x, ops.flip(x, axis=0)], axis=1), weights, bias)
         if not self.return_sequences:
             return _MERGES[self.merge_mode](hs[-1, 0], hs[-1, 1])
-        outputs = [ops.flip(hs[:, place], axis=0) if way else hs[:, place] for place, way in enumerate(ways)]
+        outputs = (hs[:, 0], ops.flip(hs[:, 1], axis=0))
         return _MERGES[self.merge_mode](*(ops.transpose(one, (1, 0, 2)) for one in outputs))
 
     def _fits_one_loop(self) -> bool:

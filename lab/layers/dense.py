@@ -17,17 +17,21 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
     is wide than for one that is tall: with 256 examples 0.39 ms for (256, 1024), 0.59 ms for (1024, 256). So a
     layer with fewer units than features keeps its kernel turned, (units, features), as a weight and in the optimizer.
     Initializer, regularizer and constraint see it as Keras has it, and so does who opens a `.keras` or `.weights.h5`
-    file or reads `kernel`, which is no variable then. With `lora_rank` or a quantized dtype policy it lies as in Keras.
+    file or reads `kernel`, which is no variable then: it cannot be assigned, and no gradient is taken by it. The
+    lists of `get_weights` and `set_weights` have it turned. With `lora_rank` or a quantized dtype policy it lies as
+    in Keras.
     """
 
     bias: Any
-    by_example = True  # for micro-batches
+    by_example = True  # sees each example by itself and draws no random numbers; `lab.data.fused_micro_batches` asks
     turned = False  # whether the kernel lies (units, features)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs of shape (..., features)."""
         features = input_shape[-1]
-        self.turned = self.units < features and not self.lora_rank and not self.quantization_mode
+        self.turned = (
+            features is not None and self.units < features and not self.lora_rank and not self.quantization_mode
+        )
         if not self.turned:
             super().build(input_shape)
             return
@@ -58,9 +62,9 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
 
     def load_own_variables(self, store: Any) -> None:
         """Takes weights from a file, where the kernel lies as in Keras."""
-        if self.turned:
-            store = {name: store[name] for name in store.keys()}  # noqa: SIM118  # h5py has no iteration of its own
-            store["0"] = np.transpose(store["0"])
+        names = store.keys()  # Keras's store can't be iterated over
+        if self.turned and "0" in names:
+            store = {name: np.transpose(store[name]) if name == "0" else store[name] for name in names}
         super().load_own_variables(store)
 
     def enable_lora(self, *args: Any, **options: Any) -> None:
@@ -69,6 +73,19 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
         Raises:
             ValueError: the kernel lies turned.
         """
-        if self.turned:
-            raise ValueError(f"{self.name}: expected a kernel of (features, units), but it lies turned; give lora_rank")
+        self._refuse("give lora_rank")
         super().enable_lora(*args, **options)
+
+    def quantize(self, *args: Any, **options: Any) -> None:
+        """Does what `keras.layers.Dense` does for its subclasses: Keras refuses but for `type_check=False`.
+
+        Raises:
+            NotImplementedError: as Keras has it.
+            ValueError: the kernel lies turned.
+        """
+        self._refuse("take keras.layers.Dense")
+        super().quantize(*args, **options)
+
+    def _refuse(self, instead: str) -> None:
+        if self.turned:
+            raise ValueError(f"{self.name}: expected a kernel of (features, units), but it lies turned; {instead}")

@@ -60,7 +60,7 @@ class Given(Autoencoder):
 
     def build(self, data: lab.Data) -> keras.Model:
         model = super().build(data)
-        model.set_weights(tasks.load_weights(self.folder))
+        tasks.give(model, self.folder)
         return model
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import keras
 import numpy as np
@@ -83,8 +82,7 @@ def with_keras(turns: Turns) -> None:
 
     experiment, data, trainer = ready(turns)
     tasks.sum_embeddings()
-    theirs = {name: getattr(keras.layers, name) for name in ("Bidirectional", "Dropout", "LSTM")}
-    with mock.patch.multiple(lab.layers, **theirs):
+    with tasks.keras_layers():
         model = experiment.build(data)
     train, _ = batches_for(trainer, data)
     _configured(model, trainer, train, turns)

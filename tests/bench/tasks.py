@@ -20,6 +20,7 @@ from lab.data.arrays import leaves
 from tests.bench.worker import Turns
 
 EPSILON = 1e-12  # Adam's: Keras adds it before the bias is corrected, PyTorch after, so that both need a tiny one
+THEIRS = ("Bidirectional", "Dense", "Dropout", "LSTM")  # that the lab has its own of
 BATCH = {"small": 256, "deep": 256, "denoising": 256, "characters": 64, "sentiment": 64}
 
 
@@ -103,9 +104,14 @@ def experiment(task: str, *, rival: bool = False) -> lab.Experiment[Any]:
     raise ValueError(f"task {task}: expected one of {', '.join(BATCH)}")
 
 
+def keras_layers() -> Any:
+    """A block in which experiments build of Keras's own layers."""
+    return mock.patch.multiple(lab.layers, **{name: getattr(keras.layers, name) for name in THEIRS})
+
+
 def build(task: str, data: lab.Data) -> keras.Model:
     """Returns a rival's model: of Keras's own layers where the lab has others."""
-    with mock.patch.object(lab.layers, "Dense", keras.layers.Dense):
+    with keras_layers():
         return experiment(task, rival=True).build(data)
 
 
@@ -148,12 +154,15 @@ def load_weights(folder: Path) -> list[Any]:
     return [found[f"w{place}"] for place in range(len(found.files))]
 
 
+def give(model: keras.Model, folder: Path) -> None:
+    """Sets a model's weights; a kernel of `lab.layers.Dense` may lie turned."""
+    given = zip(load_weights(folder), model.weights, strict=True)
+    model.set_weights([weight if weight.shape == its.shape else weight.T for weight, its in given])
+
+
 def begin(model: keras.Model, folder: Path) -> None:
     """Gives a model what every side begins from: the weights, and an epsilon that means the same to all."""
-    given = zip(load_weights(folder), model.weights, strict=True)
-    model.set_weights(
-        [weight if weight.shape == its.shape else weight.T for weight, its in given]
-    )  # `lab.layers.Dense`
+    give(model, folder)
     model.optimizer.epsilon = EPSILON
 
 

@@ -162,16 +162,25 @@ def test_rows_are_many_where_they_are_known_and_nothing_else_is_asked_for(many: 
     Bidirectional(LSTM(2))(x)
     assert many == [(3, 2, 2, 4)]
     many.clear()
-    Bidirectional(LSTM(2))(x[:1])
+    built = Bidirectional(LSTM(2))
+    built(x[:1])
     Bidirectional(LSTM(2))(x, mask=np.ones((2, 3), bool))
     Bidirectional(LSTM(2), backward_layer=LSTM(3, go_backwards=True))(x)
     for layer, shape in (
         (Bidirectional(LSTM(2)), (None, 3, 4)),
         (Bidirectional(LSTM(2)), (2, None, 4)),
+        (built, (2, 3, None)),
         (Bidirectional(LSTM(2), dtype="mixed_bfloat16"), (2, 3, 4)),
     ):
         tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec(shape))
     assert many == []
+
+
+def test_many_rows_of_whole_numbers_are_as_few(many: list[tuple[int, ...]]) -> None:
+    ours, theirs = pair(2, 4)
+    x = np.eye(4, dtype=np.int32)[None].repeat(3, 0)
+    assert_alike([np.asarray(ours(x))], [np.asarray(theirs(x))])
+    assert many == [(4, 2, 3, 4)]
 
 
 def test_in_training_the_rows_are_known(many: list[tuple[int, ...]]) -> None:
