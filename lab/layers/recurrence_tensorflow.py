@@ -145,14 +145,43 @@ class Rows:
         return tf.raw_ops.TensorListStack(input_handle=handle, element_shape=self.shape, element_dtype=self.dtype)
 
 
+def open_gates(z: Any) -> Any:
+    """Returns opened gates, (4, ..., units), of what comes before their activation, (..., 4, units)."""
+    rank = len(z.shape)
+    # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one operation opens all four.
+    half = tf.reshape(tf.constant([0.5, 0.5, 1, 0.5], z.dtype), (4, *[1] * (rank - 1)))
+    return tf.tanh(tf.transpose(z, (rank - 2, *range(rank - 2), rank - 1)) * half) * half + (1 - half)
+
+
+def through_gates(opened: Sequence[Any], before_c: Any, c: Any, d_h: Any, d_c: Any) -> tuple[Any, Any]:
+    """Takes gradients one step back through the gates of an LSTM.
+
+    Args:
+        opened: input, forget, candidate and output gate, (..., units) each.
+        before_c, c: the cell before and after the step.
+        d_h, d_c: the gradients of the state and the cell after it.
+
+    Returns:
+        The gradients of the gates before their activation, (..., 4 * units), and of the cell before the step.
+    """
+    i, f, g, o = opened
+    squashed = tf.tanh(c)
+    through_c = d_c + d_h * o * (1 - squashed * squashed)
+    d_z = [
+        through_c * g * i * (1 - i),
+        through_c * before_c * f * (1 - f),
+        through_c * i * (1 - g * g),
+        d_h * squashed * o * (1 - o),
+    ]
+    return tf.concat(d_z, axis=-1), through_c * f
+
+
 def _forwards(recurrences: Sequence[Recurrence], keep: Any) -> list[tuple[Any, Any, Any, Any]]:
     """Of each: h at each time, the last c, c before each, and the opened gates, (steps, 4, batch, units).
 
     A gate of all rows lies together: slices of rows of four gates would begin a new page of memory each.
     """
     steps, dtype = _steps(recurrences[0].gates), _sums(recurrences[0].gates.dtype)
-    # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one operation opens all four.
-    half = tf.constant([0.5, 0.5, 1, 0.5], dtype)[:, None, None]
     begin = [(one.h, tf.cast(one.c, dtype)) for one in recurrences]
     rows = [(Rows(h), Rows(c), Rows(tf.stack([c] * 4))) for h, c in begin]
 
@@ -164,8 +193,7 @@ def _forwards(recurrences: Sequence[Recurrence], keep: Any) -> list[tuple[Any, A
         after, kept = [], []
         for one, (h, c), z, row, held in zip(recurrences, states, products, rows, lists, strict=True):
             place = one.place(step, steps)
-            z = tf.reshape(z + tf.cast(one.bias, dtype), (-1, 4, one.kernel.shape[0]))
-            now = tf.tanh(tf.transpose(z, (1, 0, 2)) * half) * half + (1 - half)
+            now = open_gates(tf.reshape(z + tf.cast(one.bias, dtype), (-1, 4, one.kernel.shape[0])))
             i, f, g, o = tf.unstack(now)
             new_c = f * c + i * g
             new_h = tf.cast(o * tf.tanh(new_c), h.dtype)
@@ -230,21 +258,8 @@ class _WayBack:
     def step(self, place: Any, state: tuple[Any, Any, Any], handle: Any) -> tuple[tuple[Any, Any, Any], Any]:
         """Returns the same of the time before, and the list into which the gradient of the gates went."""
         d_h, d_c, now_c = state
-        i, f, g, o = (self.opened[place, gate] for gate in range(4))
-        squashed = tf.tanh(now_c)
-        before_c = self.cs[place]
-        d_h = d_h + self.d_hs[place]
-        through_c = d_c + d_h * o * (1 - squashed * squashed)
-        d_z = tf.concat(
-            [
-                through_c * g * i * (1 - i),
-                through_c * before_c * f * (1 - f),
-                through_c * i * (1 - g * g),
-                d_h * squashed * o * (1 - o),
-            ],
-            axis=1,
-        )
-        past_c = through_c * f
+        before_c, d_h = self.cs[place], d_h + self.d_hs[place]
+        d_z, past_c = through_gates([self.opened[place, gate] for gate in range(4)], before_c, now_c, d_h, d_c)
         if self.keep is not None:
             d_z = tf.where(self.keep[place], d_z, tf.zeros_like(d_z))
         d_z = tf.cast(d_z, self.turned.dtype)
