@@ -69,9 +69,9 @@ check: $(STAMP) ## style, types and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_layers.py
 
 bench: $(JAX) ## how fast it is, against others: all in under 40 minutes, or only=autoencoder,lstm,...
-	@$(BIN)/python -m tests.bench check $(ARGS)
+	@$(BIN)/python -m tests.benchmarks check $(ARGS)
 	@$(MAKE) --no-print-directory $(RIVALS)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 $(RIVALS): Makefile # PyTorch and Lightning, in an environment of their own
 	@$(PYTHON) -m venv .venv-bench

@@ -23,12 +23,14 @@ import keras
 import numpy as np
 
 import lab
-from lab import plots
-from lab.baselines import Pca, in_the_plane
-from lab.data import Array, mnist
-from lab.data.images import distort, read_grey, resize, write_grey
-from lab.inference import predict
-from lab.scores import binary_crossentropy, extremes, squared_error
+from lab.data import Array
+from lab.data.datasets import mnist
+from lab.data.io.images import distort, read_grey, resize, write_grey
+from lab.engine.inference import predict
+from lab.report import plots
+from lab.tasks.classification import plots as class_plots
+from lab.tasks.images.baselines import Pca, in_the_plane
+from lab.tasks.images.scores import binary_crossentropy, extremes, squared_error
 
 SIDE = mnist.SIDE
 PIXELS = SIDE * SIDE
@@ -195,7 +197,7 @@ class Autoencoder(lab.Experiment[Settings]):
         report.section("The codes")
         report.figure(
             "codes",
-            plots.classes(panels),
+            class_plots.classes(panels),
             f"The codes of {len(some):,} test digits in the plane, coloured by class. The network never saw a label.",
         )
 

@@ -27,14 +27,17 @@ import lab
 from experiments.autoencoder import PIXELS, SHOWN, SIDE, Autoencoder
 from experiments.autoencoder import Options as AutoencoderOptions
 from experiments.autoencoder import Settings as AutoencoderSettings
-from lab import filters, layers, plots
-from lab.baselines import LinearMap, Pca, nearest_neighbours
-from lab.comparison import Comparison, Denoiser, Robustness
-from lab.data import Array, mnist
-from lab.data.images import by_tiles, write_grey
-from lab.inference import predict
-from lab.scores import extremes, psnr, psnr_of_mean, ssim
+from lab import layers
+from lab.data import Array
+from lab.data.datasets import mnist
+from lab.data.io.images import by_tiles, write_grey
+from lab.engine.inference import predict
+from lab.report import plots
 from lab.settings import show
+from lab.tasks.images import filters
+from lab.tasks.images.baselines import LinearMap, Pca, nearest_neighbours
+from lab.tasks.images.comparison import Comparison, Denoiser, Robustness
+from lab.tasks.images.scores import extremes, psnr, psnr_of_mean, ssim
 
 NOTHING, BASIC, OWN = "nothing", "basic autoencoder", "denoising autoencoder"
 LEVELS = tuple(round(0.1 * step, 1) for step in range(11))

@@ -24,18 +24,21 @@ import keras
 import numpy as np
 
 import lab
-from lab import layers, plots
-from lab.binary_report import OWN, BinaryReport, Judged
-from lab.classification import Scaling, wilson
-from lab.classifying import TextClassifier
-from lab.data import Array, Batches, imdb, labelled
+from lab import layers
+from lab.data import Array, Batches
 from lab.data.arrays import SPLITS
-from lab.data.fused import fused
+from lab.data.datasets import imdb
+from lab.data.io import labelled
+from lab.data.io.text import read_text
+from lab.data.io.words import CUTS, Reader, Words, number, shorten
 from lab.data.ragged import Ragged
-from lab.data.text import read_text
-from lab.data.words import CUTS, Reader, Words, number, shorten
-from lab.text_baselines import linear_models, together
-from lab.word_vectors import word_vectors
+from lab.engine.fused import fused
+from lab.report import plots
+from lab.tasks.classification.metrics import Scaling, wilson
+from lab.tasks.classification.report_parts import OWN, BinaryReport, Judged
+from lab.tasks.text.baselines import linear_models, together
+from lab.tasks.text.classifier import TextClassifier
+from lab.tasks.text.word_vectors import word_vectors
 
 EXCERPT = 600  # characters of a review that the report shows
 MISTAKES = 3  # of each kind that it reads out

@@ -24,12 +24,15 @@ import keras
 import numpy as np
 
 import lab
-from lab import plots, writing
-from lab.data import Array, corpus
-from lab.data.text import UNKNOWN, Vocabulary
-from lab.generation import Generator, Sampling
-from lab.ngrams import WittenBell
+from lab.data import Array
+from lab.data.datasets import corpus
+from lab.data.io.text import UNKNOWN, Vocabulary
+from lab.report import plots
 from lab.settings import show
+from lab.tasks.text import plots as text_plots
+from lab.tasks.text import writing
+from lab.tasks.text.generation import Generator, Sampling
+from lab.tasks.text.ngrams import WittenBell
 
 log = logging.getLogger("lab")
 
@@ -281,7 +284,7 @@ class TextGeneration(lab.Experiment[Settings]):
             shown[f"cell {place}: {name} (correlation {correlation:+.2f})"] = (lines, rows)
         report.figure(
             "cells",
-            plots.coloured_texts(shown),
+            text_plots.coloured_texts(shown),
             f"Cells of the last layer while it reads held-out text: red above its mean, blue below. "
             f"Of all cells, each is the one whose value goes most with what is named, over {len(few):,} characters.",
         )
@@ -294,7 +297,7 @@ class TextGeneration(lab.Experiment[Settings]):
         hardest = int(surprise.argmax())
         report.figure(
             "next_character",
-            plots.heat(
+            text_plots.heat(
                 probabilities[:, chosen].T,
                 [_visible(self.vocabulary.decode(np.array([symbol]))) for symbol in chosen],
                 [_visible(character) for character in line],

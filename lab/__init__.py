@@ -10,41 +10,47 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from lab._lazy import defer
+from lab._utils.lazy import defer
 
 if TYPE_CHECKING:
-    from lab import backend, layers, plots, testing
-    from lab.callbacks import Callback
-    from lab.checkpoint import Checkpoint
-    from lab.companions import companion
+    from lab import layers, testing
+    from lab.callbacks.base import Callback
+    from lab.checkpoints.checkpoint import Checkpoint
     from lab.data import Batches, Data, Provenance, Split
+    from lab.engine import backend
     from lab.errors import DataError, LabError, ModelError, RunError, SettingsError, UsageError
     from lab.experiment import Experiment
-    from lab.report import Report
-    from lab.resuming import resume
-    from lab.run import Run
+    from lab.report import Report, plots
+    from lab.runs.run import Run
+    from lab.runs.status import Status
     from lab.settings import NonNegativeFloat, PositiveInt, Range, Seconds, Settings, field
-    from lab.status import Status
-    from lab.trainer import Trainer
+    from lab.trainer.reference import companion
+    from lab.trainer.resuming import resume
+    from lab.trainer.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "lab.callbacks": ("Callback",),
-    "lab.checkpoint": ("Checkpoint",),
-    "lab.companions": ("companion",),
+    "lab.callbacks.base": ("Callback",),
+    "lab.checkpoints.checkpoint": ("Checkpoint",),
+    "lab.trainer.reference": ("companion",),
     "lab.data": ("Batches", "Data", "Provenance", "Split"),
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
     "lab.experiment": ("Experiment",),
     "lab.report": ("Report",),
-    "lab.resuming": ("resume",),
-    "lab.run": ("Run",),
+    "lab.trainer.resuming": ("resume",),
+    "lab.runs.run": ("Run",),
     "lab.settings": ("NonNegativeFloat", "PositiveInt", "Range", "Seconds", "Settings", "field"),
-    "lab.status": ("Status",),
-    "lab.trainer": ("Trainer",),
+    "lab.runs.status": ("Status",),
+    "lab.trainer.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
-_SUBMODULES = ("backend", "layers", "plots", "testing")
+_SUBMODULES = {
+    "backend": "lab.engine.backend",
+    "layers": "lab.layers",
+    "plots": "lab.report.plots",
+    "testing": "lab.testing",
+}
 
 __all__ = [
     "Batches",
@@ -86,7 +92,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     if name in _SUBMODULES:
-        return importlib.import_module(f"lab.{name}")
+        return importlib.import_module(_SUBMODULES[name])
     raise AttributeError(f"module 'lab' has no attribute {name!r}")
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 from lab.data import Batches, Data
-from lab.discovery import snake_case
 from lab.errors import LabError, SettingsError, UsageError
 from lab.report import Report
-from lab.run import Run
+from lab.runs.run import Run
 from lab.settings import Settings as BaseSettings
 from lab.settings import unknown
+from lab.trainer.discovery import snake_case
 
 if TYPE_CHECKING:
     import keras
@@ -112,7 +112,7 @@ class Experiment(abc.ABC, Generic[S]):
             **options: what `Model.fit` takes besides: epochs, initial_epoch, callbacks, verbose,
                 validation_freq.
         """
-        from lab.data.fused import fused
+        from lab.engine.fused import fused
 
         with fused(model, train, validation):
             model.fit(train.feed(), validation_data=validation.feed(), **options)

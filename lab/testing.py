@@ -14,20 +14,20 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from lab import backend
-from lab.callbacks import Callback
-from lab.checkpoint_folder import CheckpointFolder
-from lab.checks import check_data, check_fit, check_model
+from lab.callbacks.base import Callback
+from lab.checkpoints.manager import CheckpointFolder
 from lab.data import Data
-from lab.data.streams import batched
+from lab.data.windows import batched
+from lab.engine import backend
 from lab.experiment import Experiment
-from lab.fitting import batches_for
-from lab.optimization import configure as configure_model
-from lab.registry import configure
-from lab.run import Run
+from lab.runs.run import Run
+from lab.runs.status import Status
 from lab.settings import knobs, show
-from lab.status import Status
-from lab.trainer import Trainer
+from lab.trainer.checks import check_data, check_fit, check_model
+from lab.trainer.fit import batches_for
+from lab.trainer.optimizers import configure as configure_model
+from lab.trainer.registry import configure
+from lab.trainer.trainer import Trainer
 
 _TIMES = ("seconds", "training_seconds")  # what no two runs have in common
 _STEPS = 4  # an epoch has in the run that is killed

@@ -65,9 +65,9 @@ class Disk:
             return call
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("lab.files.tempfile.mkstemp", opens)
-            patch.setattr("lab.files.os.fsync", failing(os.fsync, "flush"))
-            patch.setattr("lab.files.os.replace", failing(os.replace, "rename"))
+            patch.setattr("lab._utils.files.tempfile.mkstemp", opens)
+            patch.setattr("lab._utils.files.os.fsync", failing(os.fsync, "flush"))
+            patch.setattr("lab._utils.files.os.replace", failing(os.replace, "rename"))
             try:
                 yield self
             finally:

@@ -15,11 +15,11 @@ import pytest
 from rich.console import Console
 
 import lab
-from lab.checkpoint import Checkpoint
-from lab.checkpoint_folder import EPOCH, CheckpointFolder
-from lab.files import sha256
-from lab.registry import experiment_of
-from lab.run import Run
+from lab._utils.files import sha256
+from lab.checkpoints.checkpoint import Checkpoint
+from lab.checkpoints.manager import EPOCH, CheckpointFolder
+from lab.runs.run import Run
+from lab.trainer.registry import experiment_of
 from tests.toy import Toy
 
 
@@ -49,8 +49,8 @@ def quiet() -> Console:
 
 def tick(patch: pytest.MonkeyPatch) -> None:
     """Lets a second pass whenever checkpoints look at the clock, and none count as their cost."""
-    patch.setattr("lab.saving.time", types.SimpleNamespace(monotonic=itertools.count().__next__))
-    patch.setattr("lab.saving.MOST_OF_THE_TIME", float("inf"))
+    patch.setattr("lab.callbacks.checkpointing.time", types.SimpleNamespace(monotonic=itertools.count().__next__))
+    patch.setattr("lab.callbacks.checkpointing.MOST_OF_THE_TIME", float("inf"))
 
 
 class Dies(lab.Callback):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lab import registry
-from lab.discovery import names
 from lab.settings import Settings, knobs, show
 from lab.testing import check_experiment
+from lab.trainer import registry
+from lab.trainer.discovery import names
 
 NAMES = sorted(names())
 

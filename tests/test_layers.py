@@ -107,7 +107,7 @@ def test_help_loads_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys, runpy, atexit\n"
         "def told():\n"
-        "    from lab._lazy import is_loaded\n"
+        "    from lab._utils.lazy import is_loaded\n"
         "    heavy = [m for m in ('tensorflow', 'jax', 'torch', 'matplotlib', 'sklearn') if m in sys.modules]\n"
         "    print('HEAVY', heavy + (['keras'] if is_loaded('keras') else []))\n"
         "atexit.register(told)\n"
@@ -143,7 +143,7 @@ def test_every_command_of_the_readme_exists(line: str) -> None:
         assert done.returncode == 0, done.stderr
         return
     from lab.cli.main import lab as group
-    from lab.discovery import names
+    from lab.trainer.discovery import names
 
     command = group.get_command(None, words[1])  # type: ignore[arg-type]
     assert command is not None, line

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import lab
-from lab.data import mnist
+from lab.data.datasets import mnist
 
 README = Path(__file__).parent.parent / "README.md"
 

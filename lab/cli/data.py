@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from lab._utils.files import human_bytes
 from lab.data import DataSet, cache_folder, data_sets
 from lab.errors import DataError, UsageError, nearest, printable
-from lab.files import human_bytes
 
 
 def list_sets(names: list[str], console: Console) -> None:
@@ -19,7 +19,7 @@ def list_sets(names: list[str], console: Console) -> None:
 
 def fetch(names: list[str], console: Console) -> None:
     """Fetches data sets that the cache does not hold."""
-    from lab.logs import log_to
+    from lab._utils.logs import log_to
 
     with log_to(console):
         for known in _chosen(names):

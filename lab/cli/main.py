@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lab.experiment import Experiment
-    from lab.run import Run
+    from lab.runs.run import Run
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -48,20 +48,20 @@ def _console() -> Console:
 
 
 def _experiments() -> dict[str, str]:
-    from lab.discovery import names
+    from lab.trainer.discovery import names
 
     return names()
 
 
 def _knob_groups(experiment: type[Experiment[Any]]) -> list[Any]:
-    from lab.trainer import Trainer
+    from lab.trainer.trainer import Trainer
 
     return [(f"{experiment.__name__}", experiment.Settings, {}), ("Trainer", Trainer, dict(experiment.trainer))]
 
 
 def _run_command(name: str) -> click.Command:
-    from lab import registry
-    from lab.cli.knobs import KnobCommand
+    from lab.cli.options import KnobCommand
+    from lab.trainer import registry
 
     experiment = registry.load(name)
 
@@ -100,13 +100,13 @@ def _preset_option(experiment: type[Experiment[Any]]) -> list[tuple[str, str]]:
 
 
 def _sweep_command(name: str) -> click.Command:
-    from lab import registry
-    from lab.cli.knobs import KnobCommand
+    from lab.cli.options import KnobCommand
+    from lab.trainer import registry
 
     experiment = registry.load(name)
 
     def action(words: list[str], values: dict[str, str]) -> None:
-        from lab.sweep import Sweep, choose_axis
+        from lab.tune.sweep import Sweep, choose_axis
 
         knob, points = choose_axis(experiment, values)
         fixed = {name: value for name, value in values.items() if name != knob}
@@ -117,9 +117,9 @@ def _sweep_command(name: str) -> click.Command:
 
 
 def _predict_command(path: str) -> click.Command:
-    from lab import registry
-    from lab.cli.knobs import KnobCommand
-    from lab.run import Run
+    from lab.cli.options import KnobCommand
+    from lab.runs.run import Run
+    from lab.trainer import registry
 
     run = Run.load(path)
     experiment = registry.experiment_of(run)
@@ -135,9 +135,9 @@ def _predict(experiment: Experiment[Any], run: Run, inputs: list[str], options: 
     """Prints what comes as it comes; one bad input does not stop the others, but the exit code tells."""
     from rich.console import Console
 
-    from lab import backend
+    from lab._utils.logs import log_to
+    from lab.engine import backend
     from lab.errors import FAILURE, LabError
-    from lab.logs import log_to
     from lab.report.terminal import plain
 
     backend.select(run.trainer.get("backend"))
@@ -203,7 +203,7 @@ def new(name: str) -> None:
     """Write a new experiment that runs as it is, and its test."""
     from pathlib import Path
 
-    from lab.new import create
+    from lab.cli.new import create
 
     here = Path.cwd()
     for path in create(name, here):
@@ -239,7 +239,7 @@ def show(run: str, weights_hash: bool) -> None:
 @click.option("--force", is_flag=True, help="Go on from a checkpoint of other settings, data or versions, too.")
 def resume(run: str, epochs: int | None, force: bool) -> None:
     """Go on with a run that was interrupted or killed."""
-    from lab.resuming import resume as go_on
+    from lab.trainer.resuming import resume as go_on
 
     go_on(run, epochs=epochs, force=force, console=_console())
 

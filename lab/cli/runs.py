@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lab import registry
 from lab.errors import LabError, UsageError, printable
 from lab.experiment import Experiment
 from lab.report import Report
 from lab.report.core import number
 from lab.report.terminal import show_report
-from lab.run import LATEST, Run, find_runs
+from lab.runs.run import LATEST, Run, find_runs
+from lab.runs.status import Status, StopReason
 from lab.settings import show
-from lab.status import Status, StopReason
-from lab.trainer import Trainer
+from lab.trainer import registry
+from lab.trainer.trainer import Trainer
 
 
 def show_runs(experiment: str | None, console: Console) -> None:
@@ -93,7 +93,7 @@ def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[s
     Raises:
         UsageError: the run is of another experiment, or there are settings that differ from the run's.
     """
-    from lab.resuming import resume
+    from lab.trainer.resuming import resume
 
     run = Run.load(experiment.name() if path == LATEST else path)
     if run.experiment != experiment.name():
@@ -112,10 +112,10 @@ def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[s
 
 def report_again(name: str, console: Console) -> None:
     """Prepares the data again and writes the report of a run that has its model."""
-    from lab import backend
-    from lab.data.streams import tokens_of
-    from lab.logs import log_to
-    from lab.reporting import check_records, make_report, show_made
+    from lab._utils.logs import log_to
+    from lab.data.windows import tokens_of
+    from lab.engine import backend
+    from lab.trainer.reporting import check_records, make_report, show_made
 
     run = Run.load(name)
     run.lock()

@@ -120,6 +120,6 @@ class Batches:
 
         It gives one epoch each time it is iterated over: the one that `seek` named last.
         """
-        from lab.data.feed import adapter
+        from lab.engine.feed import adapter
 
         return adapter(self)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from lab.data.words import PADDING
+from lab.data.io.words import PADDING
 from lab.errors import UsageError
 from lab.layers.words import WordEmbedding
 

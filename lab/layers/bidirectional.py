@@ -38,7 +38,7 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
         """Returns what `keras.layers.Bidirectional` does for `sequences` of shape (batch, steps, features)."""
         if initial_state is not None or isinstance(mask, (list, tuple)) or not self._fits_one_loop():
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
-        from lab.layers.recurrence_tensorflow import Recurrence, side_by_side
+        from lab.layers.kernels.recurrence_tensorflow import Recurrence, side_by_side
 
         x, keep = time_first(sequences, mask)
         if self._fits_one_array(x, keep):
@@ -56,13 +56,13 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
 
     def _fits_one_array(self, x: Any, keep: Any) -> bool:
         """Whether both directions can be one array, and are quicker so; x is (steps, batch, features)."""
-        from lab.layers.stacked_tensorflow import FEWEST
+        from lab.layers.kernels.stacked_tensorflow import FEWEST
 
         alike = self.forward_layer.units == self.backward_layer.units and self.compute_dtype == "float32"
         return alike and keep is None and None not in x.shape and x.shape[1] >= FEWEST
 
     def _stacked(self, x: Any) -> Any:
-        from lab.layers.stacked_tensorflow import stacked
+        from lab.layers.kernels.stacked_tensorflow import stacked
 
         of_both = [layer.weights_to_compute_with() for layer in (self.forward_layer, self.backward_layer)]
         weights = ops.stack([ops.concatenate([kernel, recurrent], axis=0) for kernel, recurrent, _ in of_both])

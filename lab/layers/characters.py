@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from lab.data.text import Vocabulary
+from lab.data.io.text import Vocabulary
 
 
 @keras.saving.register_keras_serializable("lab")

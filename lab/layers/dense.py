@@ -23,7 +23,7 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
     """
 
     bias: Any
-    by_example = True  # sees each example by itself and draws no random numbers; `lab.data.fused_micro_batches` asks
+    by_example = True  # sees each example by itself and draws no random numbers; `lab.engine.fused_micro_batches` asks
     turned = False  # whether the kernel lies (units, features)
 
     def build(self, input_shape: Any) -> None:

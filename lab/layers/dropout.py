@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lab.layers.threefry import as_key, uniform, words
+from lab.layers.kernels.threefry import as_key, uniform, words
 
 
 @keras.saving.register_keras_serializable("lab")

@@ -157,9 +157,9 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
             return None
         backend = keras.backend.backend()
         if backend == "tensorflow":
-            from lab.layers import recurrence_tensorflow as chosen
+            from lab.layers.kernels import recurrence_tensorflow as chosen
         elif backend == "jax":
-            from lab.layers import recurrence_jax as chosen  # type: ignore[no-redef]
+            from lab.layers.kernels import recurrence_jax as chosen  # type: ignore[no-redef]
         else:
             return None
         return None if chosen.has_gpu() else chosen

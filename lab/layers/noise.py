@@ -1,6 +1,6 @@
 """Noise on images, made in the graph: fast, and the same on every backend.
 
-Of Threefry (`lab.layers.threefry`) the key is a seed and the number of the call, the counter an
+Of Threefry (`lab.layers.kernels.threefry`) the key is a seed and the number of the call, the counter an
 example's place in the batch and a pixel's in the image.
 """
 
@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from lab.errors import UsageError
-from lab.layers.threefry import as_key, normal, threefry, uniform, words
+from lab.layers.kernels.threefry import as_key, normal, threefry, uniform, words
 
 Kind = Literal["gaussian", "salt_and_pepper", "masking"]
 KINDS: tuple[str, ...] = get_args(Kind)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lab.data.words import PADDING, Reader
+from lab.data.io.words import PADDING, Reader
 from lab.layers.lstm import looks_at_many_rows
 
 
@@ -21,7 +21,7 @@ class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has 
     Args:
         words: the vocabulary in the order of its numbers, from 2 on; 0 is padding, 1 what is unknown.
         output_dim: numbers in a vector.
-        max_words, cut, multiple: as in `lab.data.words.Reader`.
+        max_words, cut, multiple: as in `lab.data.io.words.Reader`.
     """
 
     def __init__(

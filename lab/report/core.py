@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from lab._utils.files import write_bytes, write_json, write_text
 from lab.errors import RunError, UsageError
-from lab.files import write_bytes, write_json, write_text
 from lab.settings import show
 
 if TYPE_CHECKING:

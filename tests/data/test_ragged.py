@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lab.data import Array, Data, Split
 from lab.data.ragged import Buckets, Ragged, widths_for
-from lab.data.streams import batched
+from lab.data.windows import batched
 from lab.errors import DataError, UsageError
 
 lists = st.lists(st.lists(st.integers(1, 99), max_size=9), min_size=1, max_size=25)

@@ -12,10 +12,10 @@ from rich.console import Console
 
 import lab
 from experiments.autoencoder import Autoencoder
-from lab.baselines import Pca
-from lab.data import mnist
+from lab.data.datasets import mnist
 from lab.errors import SettingsError
-from lab.scores import squared_error
+from lab.tasks.images.baselines import Pca
+from lab.tasks.images.scores import squared_error
 
 
 def quiet() -> Console:
@@ -95,7 +95,7 @@ def test_settings_are_bounded() -> None:
 
 
 def test_the_sweep_reports_pca_and_the_gain_of_a_doubling(digits_file: Path) -> None:
-    from lab.sweep import Sweep
+    from lab.tune.sweep import Sweep
 
     fixed = {"data": str(digits_file), "epochs": 1, "hidden_units": "16", "batch_size": 64}
     report = Sweep(Autoencoder, "latent_dim", [2, 4], fixed).run(quiet())

@@ -18,12 +18,12 @@ import lab
 from experiments import denoising_autoencoder
 from experiments.autoencoder import Autoencoder
 from experiments.denoising_autoencoder import DenoisingAutoencoder, DenoisingOptions
-from lab import filters
-from lab.data import mnist
-from lab.data.images import read_grey
+from lab.data.datasets import mnist
+from lab.data.io.images import read_grey
 from lab.errors import SettingsError
-from lab.run import Run
-from lab.scores import psnr, squared_error
+from lab.runs.run import Run
+from lab.tasks.images import filters
+from lab.tasks.images.scores import psnr, squared_error
 
 SMALL: dict[str, Any] = {"hidden_units": (64,), "latent_dim": 16}
 LEVELS = (0.0, 0.5, 1.0)

@@ -18,8 +18,8 @@ from rich.console import Console
 import lab
 from experiments.sentiment_analysis import Options, SentimentAnalysis
 from lab.cli.main import main
+from lab.data.io.words import tokenise
 from lab.data.ragged import Ragged
-from lab.data.words import tokenise
 from lab.errors import SettingsError, UsageError
 from tests.conftest import write_reviews
 
@@ -171,8 +171,8 @@ import json, sys
 import keras
 from lab import layers
 layers.register()
-from lab.classification import Scaling
-from lab.classifying import TextClassifier
+from lab.tasks.classification.metrics import Scaling
+from lab.tasks.text.classifier import TextClassifier
 model = keras.saving.load_model(sys.argv[1])
 scaling = Scaling(*json.loads(sys.argv[2]))
 print(json.dumps(TextClassifier(model, scaling).probabilities(json.loads(sys.argv[3])).tolist()))
@@ -180,8 +180,8 @@ print(json.dumps(TextClassifier(model, scaling).probabilities(json.loads(sys.arg
 
 
 def test_a_saved_model_says_the_same_of_raw_texts_in_a_new_process(trained: lab.Run) -> None:
-    from lab.classification import Scaling
-    from lab.classifying import TextClassifier
+    from lab.tasks.classification.metrics import Scaling
+    from lab.tasks.text.classifier import TextClassifier
 
     numbers = [trained.metrics[f"calibration_{name}"] for name in ("temperature", "bias")]
     here = TextClassifier(trained.model, Scaling(*numbers)).probabilities(TEXTS)

@@ -14,10 +14,10 @@ from rich.console import Console
 
 import lab
 from experiments.text_generation import Options, TextGeneration
-from lab import writing
-from lab.data import corpus
+from lab.data.datasets import corpus
 from lab.errors import DataError, SettingsError
-from lab.ngrams import WittenBell
+from lab.tasks.text import writing
+from lab.tasks.text.ngrams import WittenBell
 from tests.conftest import verse
 
 SMALL: dict[str, Any] = {"units": (24,), "embedding_dim": 12, "window": 16, "dropout": 0.0, "character_dropout": 0.0}

@@ -16,8 +16,8 @@ from tests.hostile.table import Case, Make, Said
 
 
 def checkpoints() -> Iterator[Case]:
-    from lab.checkpoint import Checkpoint
-    from lab.checkpoint_folder import CheckpointFolder
+    from lab.checkpoints.checkpoint import Checkpoint
+    from lab.checkpoints.manager import CheckpointFolder
 
     def resumed(what: Callable[[Path], object]) -> Make:
         def make(world: World) -> None:
@@ -165,7 +165,7 @@ def checkpoints() -> Iterator[Case]:
         return make
 
     def rebuilt(world: World) -> None:
-        from lab.run import Run
+        from lab.runs.run import Run
 
         run = Run.load("autoencoder")
         folder = CheckpointFolder(run.path / "checkpoints")
@@ -215,7 +215,7 @@ def checkpoints() -> Iterator[Case]:
         )
 
     def forget(world: World) -> None:
-        from lab.run import Run
+        from lab.runs.run import Run
 
         CheckpointFolder(Run.load("autoencoder").path / "checkpoints").forget_after(None)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.data.formats import to_idx
+from lab.data.io.formats import to_idx
 from tests.conftest import digits
 from tests.hostile import inputs as made
 from tests.hostile.inputs import World
@@ -102,7 +102,7 @@ def digit_files() -> Iterator[Case]:
 
     def pickled(content: Callable[[World], bytes]) -> Callable[[World], object]:
         def call(world: World) -> object:
-            from lab.data.mnist import _from_pickle
+            from lab.data.datasets.mnist import _from_pickle
 
             return _from_pickle(content(world))
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.data.formats import to_idx
+from lab.data.io.formats import to_idx
 from tests.conftest import digits, reviews, verse
 
 ESCAPE = "\x1b[31mred\x1b[0m"  # colours a terminal

@@ -156,8 +156,8 @@ def run_settings() -> Iterator[Case]:
     )
     yield case(
         "a class that is no experiment",
-        changed("settings.json", **{"class": "lab.run:Run"}),
-        "expected its experiment at lab.run:Run",
+        changed("settings.json", **{"class": "lab.runs.run:Run"}),
+        "expected its experiment at lab.runs.run:Run",
     )
     yield case(
         "a class that is abstract",

@@ -142,7 +142,7 @@ def _call(words: Any, world: World) -> None:
         return
     from rich.console import Console
 
-    from lab.logs import log_to
+    from lab._utils.logs import log_to
 
     def call(**_: Any) -> None:
         words(world)

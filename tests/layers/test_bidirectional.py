@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.data import Split
-from lab.data.fused import fused
 from lab.data.ragged import Buckets, Ragged
-from lab.layers import LSTM, Bidirectional, Segments, recurrence_tensorflow, stacked_tensorflow
+from lab.engine.fused import fused
+from lab.layers import LSTM, Bidirectional, Segments
+from lab.layers.kernels import recurrence_tensorflow, stacked_tensorflow
 from lab.layers.lstm import many_rows
 from tests.layers.test_lstm import assert_alike, results
 

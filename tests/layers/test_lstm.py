@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from lab import layers
-from lab.layers import recurrence_tensorflow
+from lab.layers.kernels import recurrence_tensorflow
 from lab.layers.lstm import LSTM, many_rows
 
 tf = pytest.importorskip("tensorflow")
@@ -269,7 +269,7 @@ def test_the_arguments_go_through_a_file(tmp_path: Path) -> None:
 
 AGAINST_KERAS = """
 import numpy as np, keras, jax, jax.numpy as jnp
-from lab.layers import recurrence_jax
+from lab.layers.kernels import recurrence_jax
 from lab.layers.lstm import LSTM
 rng = np.random.default_rng(0)
 for masked in (False, True):

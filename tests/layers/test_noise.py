@@ -14,8 +14,8 @@ from scipy import stats
 
 from lab.errors import UsageError
 from lab.layers import Dropout
+from lab.layers.kernels.threefry import normal, threefry
 from lab.layers.noise import KINDS, Noise, corrupt
-from lab.layers.threefry import normal, threefry
 
 ROOT = Path(__file__).parents[2]
 GREY = np.full((400, 28, 28), 0.5, np.float32)
@@ -232,7 +232,7 @@ def test_a_run_reads_a_model_with_the_layer_in_a_fresh_process(tmp_path: Path) -
     image = keras.Input((4, 4))
     keras.Model(image, Noise()(image)).save(tmp_path / "model.keras")
     (tmp_path / "settings.json").write_text('{"experiment": "x", "class": "nowhere:X"}')
-    code = "import sys; from lab.run import Run; print(Run.load(sys.argv[1]).model.layers[-1].kind)"
+    code = "import sys; from lab.runs.run import Run; print(Run.load(sys.argv[1]).model.layers[-1].kind)"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -1,0 +1,1 @@
+"""Callbacks: the base class and those of every run."""

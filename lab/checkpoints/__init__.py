@@ -1,0 +1,1 @@
+"""Checkpoints: what they hold, which are kept, and what they belong to."""

@@ -1,0 +1,1 @@
+"""The engine: how the steps of an epoch run, on every backend."""

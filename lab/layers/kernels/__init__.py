@@ -1,0 +1,1 @@
+"""What the layers compute with, by backend."""

@@ -1,0 +1,1 @@
+"""Tools for kinds of work; nothing in the core imports them."""

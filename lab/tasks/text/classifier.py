@@ -1,0 +1,173 @@
+"""A trained classifier on raw texts: probabilities, what moved them, and tables of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.data import Array
+from lab.data.io.labelled import MAX_TEXT
+from lab.data.io.words import UNKNOWN, Reader, tokenise
+from lab.data.ragged import Ragged
+from lab.engine.inference import predict
+from lab.errors import DataError, ModelError, nearest
+from lab.tasks.classification.metrics import Scaling, sigmoid
+
+if TYPE_CHECKING:
+    import keras
+
+AT_ONCE = 4096  # texts that are read together, by similar length
+ROWS = 256  # texts in one call of the model
+
+
+class TextClassifier:
+    """Two classes of texts, by a model that begins with a `WordEmbedding` and ends with a `Logit`.
+
+    Args:
+        model: the trained model.
+        scaling: makes logits of what it says, so that probabilities mean what they say; none leaves them.
+
+    Raises:
+        ModelError: it has no such layers.
+    """
+
+    def __init__(self, model: keras.Model, scaling: Scaling | None = None) -> None:
+        from lab.layers import Logit, WordEmbedding
+
+        readers = [layer.reader for layer in model.layers if isinstance(layer, WordEmbedding)]
+        classes = [layer.classes for layer in model.layers if isinstance(layer, Logit)]
+        if not readers or not classes:
+            raise ModelError("expected a model with a WordEmbedding and a Logit, which know words and classes")
+        self.model = model
+        self.scaling = scaling or Scaling()
+        self.reader: Reader = readers[0]
+        self.classes: tuple[str, str] = classes[0]
+
+    def logits(self, texts: Ragged) -> Array:
+        """Returns the model's logits as they are, shape (texts,)."""
+        said = predict(self.model, texts, ROWS) if len(texts) else np.zeros(0)
+        return np.asarray(said, np.float64).reshape(-1)
+
+    def probabilities(self, texts: Sequence[str]) -> Array:
+        """Returns the calibrated probability of the second class for each text; float64, shape (texts,)."""
+        return sigmoid(self.scaling(self.logits(self.reader.read(texts))))
+
+    def moved(self, text: str) -> list[tuple[str, float]]:
+        """Returns how much each known word moves the calibrated logit towards the second class.
+
+        That is how much lower it is where the word is hidden, everywhere that it stands (occlusion; Zeiler
+        and Fergus, 2014). Those that move it most come first.
+        """
+        read = self.reader.read([text])
+        numbers = read.tokens
+        words = self.reader.vocabulary.words
+        present = [int(number) for number in dict.fromkeys(numbers.tolist()) if number > UNKNOWN]
+        hidden = [np.where(numbers == number, UNKNOWN, numbers) for number in present]
+        logits = self.scaling(self.logits(Ragged.of([numbers, *hidden], read.widths)))
+        found = [
+            (words[number - UNKNOWN - 1], float(logits[0] - logit))
+            for number, logit in zip(present, logits[1:], strict=True)
+        ]
+        return sorted(found, key=lambda pair: -abs(pair[1]))
+
+    def describe(self, text: str) -> str:
+        """Returns label, probability and the words that moved it, as lines of text; and what was not read.
+
+        Raises:
+            DataError: the text has no words.
+        """
+        tokens = tokenise(text)
+        if not tokens:
+            raise DataError("expected a text with words, there are none")
+        probability = float(self.probabilities([text])[0])
+        label = self.classes[probability >= 0.5]
+        lines = [f"{label}, probability {max(probability, 1 - probability):.3f}"]
+        moved = [(word, by) for word, by in self.moved(text) if abs(by) >= 0.05]
+        for side, name in ((1, self.classes[1]), (-1, self.classes[0])):
+            words = ", ".join([f"{word} {abs(by):.2f}" for word, by in moved if by * side > 0][:8])
+            if words:
+                lines.append(f"  towards {name}: {words}")
+        if moved:
+            lines.append("  (each word with the change of the log-odds where it is hidden)")
+        unknown = list(dict.fromkeys(token for token in tokens if token not in self.reader.vocabulary))
+        share = sum(token not in self.reader.vocabulary for token in tokens) / len(tokens)
+        if share > 0.5:
+            lines.append(f"  {share:.0%} of its words were never learnt: another language? The answer means little.")
+        elif unknown:
+            more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+            lines.append(f"  never learnt: {', '.join(unknown[:8])}{more}")
+        if len(tokens) > self.reader.max_words:
+            read = f"{self.reader.max_words:,} of its {len(tokens):,} words"
+            lines.append(f"  {read} were read; its {self.reader.cut} was left out")
+        return "\n".join(lines) + "\n"
+
+    def lines(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yields label, probability of the second class and text for each line, separated by tabs."""
+        for some in _blocks(line.rstrip("\r\n") for line in lines):
+            for line, label, probability in zip(some, *self._labels(some), strict=True):
+                yield f"{label}\t{probability}\t{line}\n"
+
+    def table(self, text: str, name: str, column: str) -> Iterator[str]:
+        """Yields a CSV table again, with `predicted_label` and `predicted_probability` (of the second class).
+
+        Args:
+            text: the table.
+            name: for messages.
+            column: the one that holds the texts.
+
+        Raises:
+            DataError: it is no table, or has no such column; rows that came before are out already.
+        """
+        before = csv.field_size_limit(MAX_TEXT)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            head = next(reader)
+            if column not in head:
+                known = ", ".join(map(repr, head[:8]))
+                raise DataError(f"{name}: expected a column {column!r}; there are {known}{nearest(column, head)}")
+            place = head.index(column)
+            yield _row([*head, "predicted_label", "predicted_probability"])
+            for rows in _blocks(row for row in reader if row):
+                short = [row for row in rows if len(row) != len(head)]
+                if short:
+                    line = reader.line_num
+                    raise DataError(f"{name}: up to line {line}: expected {len(head)} cells, got {len(short[0])}")
+                for row, *found in zip(rows, *self._labels([row[place] for row in rows]), strict=True):
+                    yield _row([*row, *found])
+        except (csv.Error, StopIteration) as error:
+            raise DataError(f"{name}: expected a CSV table, line {reader.line_num}: {error}") from None
+        finally:
+            csv.field_size_limit(before)
+
+    def _labels(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Labels and probabilities as text; empty for a text without words."""
+        read = self.reader.read(texts)
+        probabilities = sigmoid(self.scaling(self.logits(read)))
+        labels = [self.classes[int(probability >= 0.5)] for probability in probabilities]
+        shown = [f"{probability:.4f}" for probability in probabilities]
+        empty = read.lengths == 0
+        return (
+            ["" if none else label for none, label in zip(empty, labels, strict=True)],
+            ["" if none else one for none, one in zip(empty, shown, strict=True)],
+        )
+
+
+def _row(cells: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _blocks(items: Iterable[str] | Iterable[list[str]]) -> Iterator[list]:  # type: ignore[type-arg]
+    block = []
+    for item in items:
+        block.append(item)
+        if len(block) == AT_ONCE:
+            yield block
+            block = []
+    if block:
+        yield block

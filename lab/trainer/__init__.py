@@ -1,0 +1,1 @@
+"""The trainer: stages, checks, resume, reference runs."""

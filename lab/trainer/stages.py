@@ -1,0 +1,209 @@
+"""One call of the trainer: the stages in order, what is written down, and what failure does."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from lab._utils.files import remove_parts, write_json
+from lab.errors import LabError
+from lab.experiment import Experiment
+from lab.runs.run import Run
+from lab.runs.status import Status, StopReason
+from lab.trainer.failure import explained
+from lab.trainer.optimizers import configure
+
+if TYPE_CHECKING:
+    import keras
+
+    from lab.data import Data
+    from lab.report import Report
+    from lab.trainer.trainer import Trainer
+
+log = logging.getLogger("lab")
+
+
+@dataclasses.dataclass(frozen=True)
+class Again:
+    """That a run is gone on with: for more epochs, and whatever its checkpoint comes from."""
+
+    more: bool
+    force: bool
+
+
+class Session:
+    """One call of `Trainer.run`: its stages, in order, and what failure does."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        experiment: Experiment[Any],
+        run: Run,
+        callbacks: Sequence[keras.callbacks.Callback],
+        again: Again | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.experiment = experiment
+        self.run = run
+        self.again = again
+        self.console = Console()
+        self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
+        self.given = [type(callback).__name__ for callback in callbacks]
+        self.stage = "start"
+        self.before = run.status_record() if again is not None else None  # until it is sure that the run goes on
+
+    def run_stages(self, *, report: bool) -> Report | None:
+        """Runs the stages; whatever happens, the status says it and the lock is let go."""
+        try:
+            if self.again is None:
+                self._write_records()
+                self.run.set_status(Status.RUNNING, self.stage)
+            log.info("%s: %s", self.experiment.name(), self.run.path)
+            self.callbacks = [*self.experiment.callbacks(), *self.callbacks]
+            with self._stage("prepare"):
+                data = self._prepare()
+            if self._is_first() and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
+                self.run.point_latest()  # not a run of one batch, and none whose data could not be had
+            if self._is_trained():
+                log.info("training had ended (%s); the report is still to come", self.run.stopped)
+                self._write_records()
+                self.before = None
+            else:
+                with self._stage("build"):
+                    model = self._build(data)
+                with self._stage("fit"):
+                    self._fit(model, data)
+            made = None
+            if report:
+                with self._stage("report"):
+                    made = self._report()
+            self.run.set_status(Status.COMPLETED, reason=self.run.stopped)
+            return made
+        except BaseException as error:
+            said = explained(error, self.run.path, self.stage, self.trainer.batch_size)
+            self._fail(said)
+            if said is error:
+                raise
+            raise said from error
+        finally:
+            self.run.unlock()
+
+    @contextlib.contextmanager
+    def _stage(self, stage: str) -> Iterator[None]:
+        self.stage = stage
+        self.run.set_status(Status.RUNNING, stage)
+        self._tell("on_stage_begin", stage, self.run)
+        yield
+        self._tell("on_stage_end", stage, self.run)
+
+    def _tell(self, hook: str, *args: Any) -> None:
+        from lab.callbacks.base import Callback
+
+        for callback in self.callbacks:
+            if isinstance(callback, Callback):
+                getattr(callback, hook)(*args)
+
+    def _fail(self, error: BaseException) -> None:
+        """Records why a stage ended badly; the error itself goes on to the caller."""
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        said = "interrupted" if interrupted and not str(error) else str(error) or type(error).__name__
+        if not interrupted and not isinstance(error, LabError):
+            said = f"{type(error).__name__}: {said}"
+        try:
+            self._tell("on_failure", error, self.run)
+        except Exception as second:
+            error.add_note(f"a callback's on_failure raised as well: {second!r}")
+        status, stage = Status.INTERRUPTED if interrupted else Status.FAILED, self.stage
+        if self.before is not None:  # nothing was gone on with: the run stands where it stood
+            status, stage, said = (self.before.get(name, "") for name in ("status", "stage", "reason"))
+            status = Status.INTERRUPTED if status == Status.RUNNING else status
+        try:
+            self.run.set_status(status, stage, said)
+        except OSError as second:  # the lock tells all the same that nobody works on the run any more
+            error.add_note(f"the status could not be written: {second}")
+
+    def _is_first(self) -> bool:
+        """Whether the run has its data for the first time."""
+        return self.before is None or self.before.get("stage") in (None, "start", "prepare")
+
+    def _is_trained(self) -> bool:
+        """Whether the run that is gone on with needs nothing but its report."""
+        if self.again is None or self.again.more or not (self.run.path / "model.keras").is_file():
+            return False
+        return self.run.stopped not in ("", StopReason.SIGNAL, StopReason.NOT_FINITE)
+
+    def _write_records(self) -> None:
+        from lab.runs.environment import describe
+
+        experiment = self.experiment
+        self.run.write_settings(
+            {
+                "experiment": experiment.name(),
+                "class": f"{type(experiment).__module__}:{type(experiment).__qualname__}",
+                "preset": experiment.preset,
+                "settings": experiment.settings.json_values(),
+                "trainer": self.trainer.json_values(),
+            }
+        )
+        environment, path = describe(), self.run.path / "environment.json"
+        if self.again is not None:
+            remove_parts(self.run.path)
+            with contextlib.suppress(LabError, TypeError):  # the first process's machine, and those of the later ones
+                first = self.run.environment
+                environment = first | {"resumed": [*first.get("resumed", []), environment]}
+        write_json(path, environment)
+
+    def _prepare(self) -> Data:
+        from lab.data.windows import tokens_of
+        from lab.trainer.checks import check_data
+
+        data = self.experiment.prepare()
+        check_data(data, f"{type(self.experiment).__name__}.prepare")
+        size = self.trainer.batch_size
+        if self.trainer.fast_dev_run:
+            data = data.map(lambda split: split.head(tokens_of(split, size)))
+        if self.trainer.overfit_batches is not None:
+            few = data.train.head(tokens_of(data.train, size * self.trainer.overfit_batches))
+            data = dataclasses.replace(data, train=few, validation=dataclasses.replace(few, name="validation"))
+        self.run.data = data
+        return data
+
+    def _build(self, data: Data) -> keras.Model:
+        from lab.trainer.checks import check_disk, check_fit, check_model
+        from lab.trainer.fit import batches_for, epochs_for
+
+        model = self.experiment.build(data)
+        check_model(model, f"{type(self.experiment).__name__}.build")
+        train, _ = batches_for(self.trainer, data)
+        check_fit(model, train)
+        check_disk(self.run, model, self.trainer.keep_best + self.trainer.keep_last)
+        total = sum(train.steps(epoch) for epoch in range(epochs_for(self.trainer, train)))
+        configure(model, self.trainer, total, timed=self.trainer.by_the_clock)
+        self.run.model = model
+        return model
+
+    def _fit(self, model: keras.Model, data: Data) -> None:
+        from lab.callbacks.checkpointing import last_checkpoint
+        from lab.checkpoints.fingerprint import origin_of
+        from lab.trainer.fit import Fit, checkpoints_of
+
+        origin, resume = origin_of(self.experiment, self.trainer, data, self.given), None
+        if self.again is not None:
+            resume = last_checkpoint(checkpoints_of(self.run, self.trainer), origin, force=self.again.force)
+            (self.run.path / "training.json").unlink(missing_ok=True)  # it has not ended any more
+            self._write_records()
+            self.before = None
+        more = self.again is not None and self.again.more
+        fit = Fit(self.trainer, self.run, self.console, data, self.callbacks, origin=origin, resume=resume, more=more)
+        self.callbacks = fit.callbacks  # so that a failure reaches them all
+        fit.run(self.experiment, model)
+
+    def _report(self) -> Report:
+        from lab.trainer.reporting import make_report
+
+        return make_report(self.experiment, self.trainer, self.run)

@@ -1,0 +1,158 @@
+"""Counting as a language model: probabilities that sum to one, and the formula's values by another way."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lab.errors import UsageError
+from lab.tasks.text.ngrams import WittenBell
+
+SIZE = 4  # symbols, of which texts below have three: one is never seen
+
+trained = st.lists(st.integers(0, SIZE - 2), min_size=5, max_size=40)
+any_text = st.lists(st.integers(0, SIZE - 1), max_size=15)
+orders = st.integers(1, 4)
+
+
+def array(text: list[int]) -> np.ndarray:
+    return np.array(text, np.int32)
+
+
+def slowly(text: list[int], size: int, context: tuple[int, ...], symbol: int) -> Fraction:
+    """The probability of a symbol after a context, from the definition, with dictionaries and fractions."""
+    shorter = slowly(text, size, context[1:], symbol) if context else Fraction(1, size)
+    length = len(context)
+    places = [place for place in range(length, len(text)) if tuple(text[place - length : place]) == context]
+    followers = Counter(text[place] for place in places)
+    if not followers:
+        return shorter
+    return (followers[symbol] + len(followers) * shorter) / (len(places) + len(followers))
+
+
+def after(model: WittenBell, context: list[int]) -> np.ndarray:
+    """The probabilities of every symbol after a context; (order, size)."""
+    rows = [model.log_probabilities(array([*context, symbol]))[:, -1] for symbol in range(model.size)]
+    return np.asarray(np.exp(np.stack(rows, axis=1)))
+
+
+@given(text=trained, context=any_text, order=orders)
+@example(text=[0, 0, 0, 0, 0], context=[3, 3, 3], order=4)
+@example(text=[0, 1, 2, 0, 1], context=[0, 1, 2, 0], order=5)
+@settings(deadline=None, max_examples=40)
+def test_the_probabilities_of_every_next_symbol_sum_to_one_at_each_order(
+    text: list[int], context: list[int], order: int
+) -> None:
+    found = after(WittenBell(array(text), SIZE, order), context)
+    assert found.shape == (order, SIZE)
+    assert np.allclose(found.sum(axis=1), 1, rtol=1e-12)
+    assert found.min() > 0
+
+
+@given(text=trained, read=any_text, order=orders)
+@example(text=[0, 1, 0, 1, 2], read=[0, 1, 0, 1, 2, 3, 1], order=5)
+@settings(deadline=None, max_examples=40)
+def test_each_probability_is_that_of_a_slow_count(text: list[int], read: list[int], order: int) -> None:
+    made = WittenBell(array(text), SIZE, order).log_probabilities(array(read))
+    assert made.shape == (order, len(read))
+    for row in range(order):
+        for place, symbol in enumerate(read):
+            context = tuple(read[max(0, place - row) : place])
+            expected = slowly(text, SIZE, context, symbol)
+            assert made[row, place] == pytest.approx(math.log(expected), rel=1e-9), (row, place)
+
+
+def test_the_values_of_a_tiny_text_are_those_worked_out_by_hand() -> None:
+    model = WittenBell(array([0, 1, 0, 1, 1]), 3, 2)
+    # 0 twice and 1 three times among five, two kinds: (count + 2 / 3) / (5 + 2)
+    alone = [(2 + 2 / 3) / 7, (3 + 2 / 3) / 7, (2 / 3) / 7]
+    assert np.allclose(after(model, []), [alone, alone])
+    # after 0 came 1 twice, one kind: (count + alone) / (2 + 1)
+    assert np.allclose(after(model, [0]), [alone, [alone[0] / 3, (2 + alone[1]) / 3, alone[2] / 3]])
+    # after 1 came 0 once and 1 once, two kinds: (count + 2 * alone) / (2 + 2)
+    assert np.allclose(after(model, [1])[1], [(1 + 2 * alone[0]) / 4, (1 + 2 * alone[1]) / 4, 2 * alone[2] / 4])
+    # 2 was never seen
+    assert np.allclose(after(model, [2]), [alone, alone])
+
+
+def test_a_longer_context_that_is_new_leaves_the_shorter_ones_word() -> None:
+    model = WittenBell(array([0, 1, 2, 0, 1, 2, 0]), SIZE, 3)
+    found = after(model, [1, 1])
+    assert np.array_equal(found[2], found[1])
+    assert not np.allclose(found[1], found[0])
+
+
+def test_a_context_that_only_ends_the_text_has_no_followers_and_counts_for_nothing() -> None:
+    found = after(WittenBell(array([0, 1, 0, 1, 2]), SIZE, 2), [2])
+    assert np.array_equal(found[1], found[0])
+
+
+@given(text=trained, read=any_text, order=orders, longest=orders)
+@settings(deadline=None, max_examples=40)
+def test_a_model_of_a_higher_order_has_the_lower_ones_as_its_first_rows(
+    text: list[int], read: list[int], order: int, longest: int
+) -> None:
+    order, longest = sorted((order, longest))
+    lower = WittenBell(array(text), SIZE, order).log_probabilities(array(read))
+    higher = WittenBell(array(text), SIZE, longest).log_probabilities(array(read))
+    assert np.array_equal(lower, higher[:order])
+
+
+@given(text=trained, read=any_text, more=any_text)
+@settings(deadline=None, max_examples=40)
+def test_what_comes_later_does_not_change_what_was_said_before(
+    text: list[int], read: list[int], more: list[int]
+) -> None:
+    model = WittenBell(array(text), SIZE, 4)
+    whole = model.log_probabilities(array(read + more))
+    assert np.array_equal(whole[:, : len(read)], model.log_probabilities(array(read)))
+
+
+def test_a_periodic_text_is_nearly_sure_from_order_three_on() -> None:
+    """Of 0 0 1 1 repeated each symbol follows from the two before it, and not from the one before it."""
+    model = WittenBell(array([0, 0, 1, 1] * 100), SIZE, 4)
+    read = model.log_probabilities(array([0, 0, 1, 1] * 5))
+    sure = np.exp(read[:, 3:])
+    assert sure[2:].min() > 0.99
+    assert sure[:2].max() < 0.6
+    assert np.allclose(sure[1], 0.5, atol=0.01)
+
+
+def test_counting_the_text_itself_is_better_the_longer_the_context() -> None:
+    rng = np.random.default_rng(0)
+    text = np.cumsum(rng.choice([0, 1, 2], 2000, p=[0.7, 0.2, 0.1])) % SIZE
+    rows = -WittenBell(text, SIZE, 3).log_probabilities(text).mean(axis=1)
+    steps = -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1))  # the entropy of a step
+    assert rows[0] == pytest.approx(math.log(SIZE), abs=0.01)
+    assert rows[1] == pytest.approx(steps, abs=0.05)
+    assert rows[2] < rows[1]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
+def test_small_kinds_of_numbers_do_not_overflow(kind: type[np.generic]) -> None:
+    text = [0, 199, 100, 199] * 10
+    made = WittenBell(np.array(text, kind), 200, 3).log_probabilities(np.array(text, kind))
+    assert np.array_equal(made, WittenBell(array(text), 200, 3).log_probabilities(array(text)))
+    assert math.exp(made[1, 1]) == pytest.approx(float(slowly(text, 200, (0,), 199)))
+
+
+def test_a_text_of_one_symbol_has_unigrams() -> None:
+    found = after(WittenBell(array([2]), SIZE, 1), [])
+    assert np.allclose(found, [[1 / 8, 1 / 8, 5 / 8, 1 / 8]])
+
+
+def test_no_text_has_no_probabilities() -> None:
+    assert WittenBell(array([0, 1]), 2, 2).log_probabilities(array([])).shape == (2, 0)
+
+
+@pytest.mark.parametrize(("text", "order"), [([0, 1], 0), ([0, 1], -1), ([], 3)])
+def test_no_text_and_no_order_are_refused(text: list[int], order: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        WittenBell(array(text), 2, order)
+    assert str(caught.value) == f"order={order}: expected 1 or more, and a text of at least one symbol"
