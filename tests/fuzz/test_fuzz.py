@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import json
-import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import lab
@@ -36,13 +35,7 @@ from tests.conftest import reviews
 from tests.hostile.inputs import idx_folder, npz, tar
 
 pytestmark = pytest.mark.fuzz
-settings.register_profile(
-    "fuzz",
-    deadline=None,
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")),
-    suppress_health_check=list(HealthCheck),
-)
-settings.load_profile("fuzz")
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
