@@ -12,11 +12,6 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 
-import lab  # first, so that Keras is not imported before a test needs it
-
-lab.backend.set_xla_flags()  # for all tests alike, whichever compiles first
-
-
 # Files of few tests that take long: begun first, so that no worker waits for the other at the end.
 LONG = ("test_on_jax.py", "test_contract.py", "test_signals.py", "test_new.py", "test_denoising_autoencoder.py")
 
