@@ -103,19 +103,25 @@ class Experiment(abc.ABC, Generic[S]):
         return ()
 
     def fit(self, model: keras.Model, train: Batches, validation: Batches, **options: Any) -> None:
-        """Trains the model; the default is Keras's own `fit` on the lab's batches.
+        """Trains the model; the default runs the lab's epoch loop, which does what `Model.fit` does.
+
+        An override calls `super().fit(model, train, validation, **options)` with options of its own, such as
+        `class_weight`: each is honoured or refused, none is dropped.
 
         Args:
-            model: what `build` returned, with the trainer's knobs applied.
+            model: what `build` returned, with the trainer's settings applied.
             train: the training batches.
             validation: the validation batches, in the order of the arrays.
-            **options: what `Model.fit` takes besides: epochs, initial_epoch, callbacks, verbose,
-                validation_freq.
-        """
-        from lab.engine.fused import fused
+            **options: those of `Model.fit` that are not about the data: epochs, initial_epoch, callbacks,
+                verbose, validation_freq, class_weight, sample_weight, shuffle, steps_per_epoch,
+                validation_steps, validation_batch_size.
 
-        with fused(model, train, validation):
-            model.fit(train.feed(), validation_data=validation.feed(), **options)
+        Raises:
+            UsageError: an option cannot be honoured.
+        """
+        from lab.engine.loop import fit
+
+        fit(model, train, validation, **options)
 
     @abc.abstractmethod
     def report(self, run: Run, report: Report) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 from rich.console import Console
 
 from lab.callbacks.base import Callback
-from lab.checkpoints.manager import CheckpointFolder
+from lab.callbacks.weights import reset_states
+from lab.checkpoints.manager import CheckpointManager
 from lab.data import Data
-from lab.data.windows import batched
+from lab.data.batching import batched
 from lab.engine import backend
 from lab.experiment import Experiment
 from lab.runs.run import Run
@@ -189,10 +190,10 @@ class _Checks:
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         steps = len(self.whole.history) and int(self.whole.history[0]["step"])
         with contextlib.suppress(_Killed):
-            trainer.run(_with(made, _Kill(steps + max(1, steps // 2))), console=self.console)
+            trainer.run(made, callbacks=[_Kill(steps + max(1, steps // 2))], console=self.console)
         self._expect(not Run(self.folder / "killed").is_whole, "fit", "expected callbacks to hear every step")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
-        done = trainer.resume(_with(made, _Kill(0)), Run(self.folder / "killed"), console=self.console)
+        done = trainer.resume(made, Run(self.folder / "killed"), callbacks=[_Kill(0)], console=self.console)
         told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
         different = [name for name in told if told[name] != found[name]]
         self._expect(
@@ -217,24 +218,11 @@ class _Checks:
 
     def _run(self, place: str, *callbacks: Callback, report: bool = True, **more: Any) -> Run:
         made, trainer = self._made(**more, run_dir=str(self.folder / place))
-        return trainer.run(_with(made, *callbacks), console=self.console, report=report)
-
-
-def _with(experiment: Experiment[Any], *callbacks: Callback) -> Experiment[Any]:
-    """Adds to an experiment's own callbacks."""
-    own = experiment.callbacks
-
-    def all_of_them() -> Sequence[keras.callbacks.Callback]:
-        return [*own(), *callbacks]
-
-    experiment.callbacks = all_of_them  # type: ignore[method-assign]
-    return experiment
+        return trainer.run(made, callbacks=callbacks, console=self.console, report=report)
 
 
 def _predicted(model: keras.Model, inputs: Any) -> list[np.ndarray[Any, Any]]:
-    for layer in model._flatten_layers():
-        if getattr(layer, "stateful", False):
-            layer.reset_state()
+    reset_states(model)
     result = model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False)
     return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(result)]
 
@@ -244,6 +232,6 @@ def _outcome(run: Run, ignore: Collection[str]) -> dict[str, Any]:
     run = Run(run.path)
     history = [{name: value for name, value in row.items() if name not in ignore} for row in run.history]
     metrics = {name: value for name, value in run.metrics.items() if name not in ignore}
-    newest = CheckpointFolder(run.path / "checkpoints").newest()
+    newest = CheckpointManager(run.path / "checkpoints").newest()
     state = {} if newest is None else {name: value.tobytes() for name, value in newest.variables.items()}
     return {"weights": run.weights_hash(), "history": history, "metrics": metrics, "the training state": state}

@@ -1,17 +1,16 @@
-"""The whole state of training in one file.
+"""The complete state of training in one file.
 
 `.keras` and `.weights.h5` leave out the state of Keras's `SeedGenerator` (Dropout, noise) and the
-metrics' sums; a checkpoint holds every variable that the model, its optimizer and its metrics have.
+sums of the metrics. A checkpoint holds every variable that the model leads to: weights, optimizers,
+metrics, random generators.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 
 from lab._utils.files import atomic, read_bytes
+from lab.checkpoints.variables import named_variables
 from lab.data import Array
 from lab.data.io.formats import read_npz, write_npz
 from lab.errors import OriginError, RunError, UsageError
@@ -29,7 +29,6 @@ from lab.errors import OriginError, RunError, UsageError
 if TYPE_CHECKING:
     import keras
 
-_COUNT = re.compile(r"_[0-9]+(?=[_/]|$)")  # Keras counts the layers of a process: dense, dense_1, ...
 _META, _ARRAYS = "meta", "callbacks/"  # parts that are not variables
 FORMAT = 2
 
@@ -73,7 +72,7 @@ class Checkpoint:
 
         build_optimizer(model)
         taken = keras.ops.convert_to_numpy if copy else _view
-        values = {name: taken(variable) for name, variable in _variables(model).items()}
+        values = {name: taken(variable) for name, variable in named_variables(model).items()}
         return cls(epoch, step, values, **rest)
 
     def restore(self, model: keras.Model, *, optimizer: bool = True) -> None:
@@ -86,22 +85,22 @@ class Checkpoint:
         Raises:
             OriginError: the model has other variables; the first difference is named.
         """
+        kinds = ("trainable/", "state/", "optimizer/", "other/") if optimizer else ("trainable/", "state/")
         if optimizer:
             build_optimizer(model)
-        wanted = _variables(model)
+        wanted = named_variables(model)
         if not optimizer:
-            wanted = {name: v for name, v in wanted.items() if name.startswith(("trainable/", "state/"))}
-        kinds = ("trainable/", "state/", "optimizer/") if optimizer else ("trainable/", "state/")
+            wanted = {name: v for name, v in wanted.items() if name.startswith(kinds)}
         for name in self.variables:
             if name.startswith(kinds) and name not in wanted:
                 raise OriginError(f"checkpoint of step {self.step}: the model has no variable {name}")
         for name, variable in wanted.items():
             if name not in self.variables:
-                raise OriginError(f"checkpoint of step {self.step}: expected a variable {name}, there is none")
+                raise OriginError(f"checkpoint of step {self.step}: expected a variable {name}, it has none")
             if tuple(variable.shape) != self.variables[name].shape:
                 raise OriginError(
                     f"checkpoint of step {self.step}: {name} is {self.variables[name].shape}, "
-                    f"the model's is {tuple(variable.shape)}; it goes on with the model, and the lab, that wrote it"
+                    f"the model's is {tuple(variable.shape)}; resume with the model, and the lab, that wrote it"
                 )
         for name, variable in wanted.items():
             variable.assign(self.variables[name])
@@ -170,15 +169,15 @@ def _check_meta(meta: Mapping[str, Any]) -> None:
 
 
 def build_optimizer(model: keras.Model) -> None:
-    """Makes the optimizer's variables, as Keras does in the first step."""
-    import keras
+    """Creates the optimizer's variables, as Keras does in the first step."""
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
-    optimizer = model.optimizer
-    if optimizer is not None and not optimizer.built:
-        # Elsewhere Keras makes them outside a step; those of a LossScaleOptimizer have shorter names then.
-        scoped = keras.backend.backend() == "tensorflow"
-        with keras.name_scope(optimizer.name, caller=optimizer) if scoped else contextlib.nullcontext():
-            optimizer.build(model.trainable_variables)
+
+def lacks_variables(model: keras.Model, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has variables that the model has not created yet, such as those of a second optimizer."""
+    names = named_variables(model)
+    return any(name.startswith("other/") and name not in names for name in checkpoint.variables)
 
 
 def _split(state: Any, arrays: dict[str, Array]) -> Any:
@@ -221,23 +220,3 @@ def _view(variable: Any) -> Array:
     except (AttributeError, TypeError, ValueError):  # of another backend, or bfloat16, which no buffer has: a copy
         values: Array = keras.ops.convert_to_numpy(variable)
         return values
-
-
-def _variables(model: keras.Model) -> dict[str, Any]:
-    """Every variable of training by a name that is the same for the same code: kind, place, path."""
-    import keras
-
-    tracked = {id(variable) for variable in model.variables}
-    states = [getattr(layer, "states", None) for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
-    kinds = {
-        "trainable": model.trainable_variables,
-        "state": model.non_trainable_variables,
-        "optimizer": model.optimizer.variables if model.optimizer is not None else [],
-        "metrics": model.metrics_variables,
-        "carried": [one for one in keras.tree.flatten(states) if one is not None and id(one) not in tracked],
-    }
-    return {
-        f"{kind}/{place:04d}/{_COUNT.sub('', variable.path).replace('/', '.')}": variable
-        for kind, variables in kinds.items()
-        for place, variable in enumerate(variables)
-    }

@@ -32,7 +32,7 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-class CheckpointFolder:
+class CheckpointManager:
     """The checkpoints of one run: the last ones and the best ones by a metric; others are deleted.
 
     There are three kinds: after a whole epoch; inside an epoch, to go on from, of which the last two

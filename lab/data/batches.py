@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,9 @@ class Batches:
         UsageError: the split is empty or a number is not positive.
     """
 
+    drop_remainder: ClassVar[bool] = False  # whether every batch has `batch_size` examples
+    one_shape: ClassVar[bool] = True  # whether batches of as many examples have the same shape
+
     def __init__(
         self,
         split: Split,
@@ -68,8 +72,6 @@ class Batches:
         if limit is not None:
             self.steps_per_epoch = min(limit, self.steps_per_epoch)
         self.stop = stop
-        self.block = 0  # steps whose indices `feed` gives at once; 0: it gives the examples (lab.data.fused.fused)
-        self._epoch, self._step = 0, 0
 
     def order(self, epoch: int) -> Indices:
         """Returns the indices of one epoch's examples, in order; int64, shape (examples,)."""
@@ -97,29 +99,27 @@ class Batches:
 
     def epoch(self, epoch: int, step: int = 0) -> Iterator[tuple[Any, ...]]:
         """Yields the `(x, y)` or `(x, y, sample_weight)` batches of an epoch from `step` on, as NumPy has them."""
-        order = self.order(epoch)
-        for start in range(step * self.batch_size, self.steps(epoch) * self.batch_size, self.batch_size):
+        order = self.remaining(epoch, step)
+        for start in range(0, len(order), self.batch_size):
             yield self.split.take(order[start : start + self.batch_size]).parts()
 
-    @property
-    def position(self) -> tuple[int, int]:
-        """The epoch, and the step in it, that `seek` named last."""
-        return self._epoch, self._step
+    def remaining(self, epoch: int, step: int = 0) -> Indices:
+        """Returns the indices of an epoch's examples from a step to its end; int64, shape (examples,)."""
+        return self.order(epoch)[step * self.batch_size : self.steps(epoch) * self.batch_size]
 
-    def seek(self, epoch: int, step: int = 0) -> None:
-        """Says which epoch, and which step in it, `feed()` goes on with."""
-        self._epoch, self._step = epoch, step
+    def width(self, indices: Any) -> int | None:
+        """Returns the length to which a batch of sequences is padded; None where every batch has one shape."""
+        return None
 
-    def remaining(self) -> Indices:
-        """Returns the indices from where `seek` said to the end of that epoch."""
-        end = self.steps(self._epoch) * self.batch_size
-        return self.order(self._epoch)[self._step * self.batch_size : end]
+    def with_split(self, split: Split, batch_size: int | None = None) -> Self:
+        """Returns batches of another split of as many examples, in the same order.
 
-    def feed(self) -> Any:
-        """Returns what to give to `Model.fit`, `evaluate` or `predict` as `x`, on whichever backend.
-
-        It gives one epoch each time it is iterated over: the one that `seek` named last.
+        Args:
+            split: the examples.
+            batch_size: examples in a batch, where that changes too.
         """
-        from lab.engine.feed import adapter
-
-        return adapter(self)
+        changed = copy.copy(self)
+        changed.split = split
+        if batch_size is not None and batch_size != self.batch_size:
+            changed = type(self)(split, batch_size, seed=self.seed, shuffle=self.shuffle, stop=self.stop)
+        return changed

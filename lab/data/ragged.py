@@ -66,6 +66,12 @@ class Ragged:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def to_device(self) -> Any:
+        """Returns the container with its tokens as a tensor, for `lab.data.device.gather`."""
+        from lab.data.device import DeviceRagged
+
+        return DeviceRagged(self)
+
     def bucket(self, which: Any) -> Indices:
         """Returns the place of each sequence's width among the widths."""
         return np.asarray(np.searchsorted(self.widths, self.lengths[which]), np.int64)
@@ -112,6 +118,12 @@ class Buckets(Batches):
         if not isinstance(split.x, Ragged):
             raise UsageError(f"{split.name} split: expected lab.data.Ragged as inputs, got {type(split.x).__name__}")
         super().__init__(split, batch_size, **options)
+
+    one_shape = False
+
+    def width(self, indices: Any) -> int:
+        """Returns the length to which a batch is padded: the least of the widths that holds its longest sequence."""
+        return int(self.split.x.width(indices))
 
     def order(self, epoch: int) -> Indices:
         """Returns the indices of one epoch's examples, batch after batch; int64, shape (examples,)."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from lab.data.arrays import Array, Split
 from lab.data.batches import Batches, Indices
-from lab.data.ragged import Buckets, Ragged
 from lab.errors import DataError, UsageError
 
 
@@ -51,6 +50,12 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def to_device(self) -> Any:
+        """Returns the container with its tokens as a tensor, for `lab.data.device.gather`."""
+        from lab.data.device import DeviceWindows
+
+        return DeviceWindows(self)
 
     def __getitem__(self, which: Any) -> Any:
         """Returns the windows that begin at the places of an index array; a slice gives fewer, as windows."""
@@ -100,6 +105,8 @@ class Streams(Batches):
         self.steps_per_epoch = whole if limit is None else min(limit, whole)
         self._stream = whole * self.length  # tokens in one stream
 
+    drop_remainder = True  # a carried state has a fixed size
+
     @property
     def last_size(self) -> int:
         """0, for a batch has all streams."""
@@ -123,10 +130,3 @@ class Streams(Batches):
 def tokens_of(split: Split, examples: int) -> int:
     """Returns how many examples of a split so many rows of batches take: of windows, each token begins one."""
     return examples * split.x.length if isinstance(split.x, Windows) else examples
-
-
-def batched(split: Split, batch_size: int, **options: Any) -> Batches:
-    """Returns the batches of a split, with the same options: `Streams` where its inputs are windows, `Buckets`
-    where they are ragged, else `Batches`."""
-    kinds: dict[type, type[Batches]] = {Windows: Streams, Ragged: Buckets}
-    return kinds.get(type(split.x), Batches)(split, batch_size, **options)

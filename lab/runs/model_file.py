@@ -85,14 +85,11 @@ def _check(path: Path) -> None:
 def _numbers(config: Any) -> int:
     """How many numbers a model has by its configuration, as far as Keras takes it; found without memory for them."""
     import keras
-    from keras.src.backend.common import global_state
 
-    name = "uninitialized_variables"
-    before = global_state.get_global_attribute(name)
-    global_state.set_global_attribute(name, [])
-    try:
-        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+    from lab.engine.keras_private import uninitialized_variables
+
+    def create() -> None:
+        with contextlib.suppress(Exception):  # what is wrong with it, Keras reports when it reads it once more
             keras.saving.deserialize_keras_object({key: config[key] for key in config if key != "compile_config"})
-        return sum(math.prod(variable.shape) for variable in global_state.get_global_attribute(name))
-    finally:  # what is in it would take its memory later; what was wrong, Keras says when it reads it once more
-        global_state.set_global_attribute(name, before)
+
+    return sum(math.prod(variable.shape) for variable in uninitialized_variables(create))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.runs import model_file
 from lab.data import Data
-from lab.data.windows import batched
+from lab.data.batching import as_dataset, batched
 from lab.errors import LabError, RunError, nearest
 from lab._utils.files import expand, read_bytes, read_json, write_json, write_text
 from lab.runs.status import Standing, Status, StopReason
@@ -254,7 +254,11 @@ class Run:
 
     @stopped.setter
     def stopped(self, reason: str) -> None:
-        write_json(self.path / "training.json", {"stopped": reason})
+        self.write_training(stopped=reason)
+
+    def write_training(self, *, stopped: str, **more: Any) -> None:
+        """Writes `training.json`: why training ended, and which epoch's weights were kept."""
+        write_json(self.path / "training.json", {"stopped": stopped, **more})
 
     # --- data and model ----------------------------------------------------------------------------
 
@@ -325,7 +329,7 @@ class Run:
         """
         if split not in self._evaluations:
             batches = batched(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
-            self._evaluations[split] = self.model.evaluate(batches.feed(), verbose=0, return_dict=True)
+            self._evaluations[split] = self.model.evaluate(as_dataset(batches), verbose=0, return_dict=True)
         found = self._evaluations[split]
         if metric not in found:
             raise RunError(f"metric {metric!r}: the model has {', '.join(found)}{nearest(metric, found)}")

@@ -15,6 +15,7 @@ from lab.errors import LabError
 from lab.experiment import Experiment
 from lab.runs.run import Run
 from lab.runs.status import Status, StopReason
+from lab.trainer.config import TrainerSettings
 from lab.trainer.failure import explained
 from lab.trainer.optimizers import configure
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from lab.data import Data
     from lab.report import Report
-    from lab.trainer.trainer import Trainer
 
 log = logging.getLogger("lab")
 
@@ -41,7 +41,7 @@ class Session:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: TrainerSettings,
         experiment: Experiment[Any],
         run: Run,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -183,25 +183,41 @@ class Session:
         check_fit(model, train)
         check_disk(self.run, model, self.trainer.keep_best + self.trainer.keep_last)
         total = sum(train.steps(epoch) for epoch in range(epochs_for(self.trainer, train)))
-        configure(model, self.trainer, total, timed=self.trainer.by_the_clock)
+        configure(model, self.trainer, total)
         self.run.model = model
         return model
 
     def _fit(self, model: keras.Model, data: Data) -> None:
-        from lab.callbacks.checkpointing import last_checkpoint
-        from lab.checkpoints.fingerprint import origin_of
-        from lab.trainer.fit import Fit, checkpoints_of
+        from lab.checkpoints.fingerprint import fingerprint
+        from lab.checkpoints.manager import CheckpointManager
+        from lab.checkpoints.resume import last_checkpoint
+        from lab.trainer.fit import Fit
 
-        origin, resume = origin_of(self.experiment, self.trainer, data, self.given), None
+        kind = f"{type(self.experiment).__module__}:{type(self.experiment).__qualname__}"
+        identity = fingerprint(kind, self.experiment.settings, self.trainer, data, self.given)
+        resume = None
         if self.again is not None:
-            resume = last_checkpoint(checkpoints_of(self.run, self.trainer), origin, force=self.again.force)
+            manager = CheckpointManager(
+                self.run.path / "checkpoints", keep_last=self.trainer.keep_last, keep_best=self.trainer.keep_best
+            )
+            resume = last_checkpoint(manager, identity, force=self.again.force)
             (self.run.path / "training.json").unlink(missing_ok=True)  # it has not ended any more
             self._write_records()
             self.before = None
         more = self.again is not None and self.again.more
-        fit = Fit(self.trainer, self.run, self.console, data, self.callbacks, origin=origin, resume=resume, more=more)
+        fit = Fit(
+            self.trainer,
+            self.run,
+            self.console,
+            data,
+            model,
+            self.callbacks,
+            fingerprint=identity,
+            resume=resume,
+            more=more,
+        )
         self.callbacks = fit.callbacks  # so that a failure reaches them all
-        fit.run(self.experiment, model)
+        fit.run(self.experiment)
 
     def _report(self) -> Report:
         from lab.trainer.reporting import make_report

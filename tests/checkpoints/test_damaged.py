@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lab.checkpoints.checkpoint import Checkpoint
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.data.io.formats import read_npz
 from tests.hostile.inputs import npy, pack
 
@@ -23,7 +23,7 @@ ENTRY = {"file": "step-00000002.npz", "kind": "epoch", "epoch": 1, "step": 2}
     ids=["empty", "no JSON", "no entry", "no value", "a value that is text", "no file"],
 )
 def test_a_damaged_index_is_rebuilt_as_it_was(tmp_path: Path, content: str | None) -> None:
-    folder = CheckpointFolder(tmp_path / "checkpoints", keep_last=2)
+    folder = CheckpointManager(tmp_path / "checkpoints", keep_last=2)
     for step, value in ((2, 0.25), (4, 0.75), (6, 0.5)):
         row = {"epoch": float(step // 2), "step": float(step), "val_loss": value}
         folder.add(Checkpoint(step // 2, step, WEIGHTS, history=[row]), value)

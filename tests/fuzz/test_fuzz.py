@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import lab
 from lab.checkpoints.checkpoint import Checkpoint
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.data.datasets import mnist
 from lab.data.datasets.sources import members, read_member
 from lab.data.io import labelled
@@ -198,7 +198,7 @@ def test_any_index_leads_to_the_whole_checkpoint_or_to_none_and_to_no_other_file
     text = json.dumps([{"file": "step-00000003.npz", "kind": "epoch", "epoch": 1, "step": 3, "value": 0.5}]).encode()
     entries = st.lists(ENTRY, max_size=3).map(lambda value: json.dumps(value).encode())
     (path / "index.json").write_bytes(draw.draw(mutations(text) | entries | st.binary(max_size=50)))
-    folder = CheckpointFolder(path)
+    folder = CheckpointManager(path)
     found = folder.newest()
     assert found is None or facts(found)[1][:2] == (1, 3)
     if len(folder.index) != 0 and found is None:

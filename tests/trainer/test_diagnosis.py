@@ -86,7 +86,7 @@ def test_it_is_looked_for_from_the_last_good_checkpoint_on(
         lab.Trainer(limit_batches=step_of_the_bad_example() - 1, checkpoint_every=1).run(
             Breaks(fail_in="layer"), console=quiet()
         )
-    assert re.search(r"looking for where it began, from step [1-9]", caplog.text)
+    assert re.search(r"repeating from step [1-9]", caplog.text)
 
 
 def test_weights_that_an_update_has_lost_are_said() -> None:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import lab
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.errors import BusyError, RunError, StopRequested
 from lab.runs.run import Run, find_runs
 from lab.runs.status import Status, StopReason
@@ -163,7 +163,7 @@ def test_an_interrupted_training_is_gone_on_with(main: Run) -> None:
     knobs = {name: value for name, value in main.trainer.items() if name != "run_dir"}
     with pytest.raises(Killed):
         lab.Trainer(**knobs, run_dir=left).run(with_callbacks(Toy(width=2), [Dies("on_epoch_begin", 2)]), report=False)
-    (begun,) = [entry["step"] for entry in CheckpointFolder(left / "checkpoints").index]
+    (begun,) = [entry["step"] for entry in CheckpointManager(left / "checkpoints").index]
     found = companion(main, "toy", Toy(width=2))
     assert found is not None
     assert found.path == left.resolve()

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import lab
-from lab.trainer.fit import MOST_STEPS, STEPS_PER_EXECUTION, prepare_model, steps_at_once
+from lab.engine.execution import MOST_STEPS, STEPS_PER_EXECUTION, prepare_model, steps_at_once
 
 Dense, Input = keras.layers.Dense, keras.Input
 
