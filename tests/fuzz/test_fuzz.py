@@ -12,7 +12,6 @@ import io
 import json
 import tarfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
