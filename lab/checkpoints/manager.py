@@ -92,7 +92,7 @@ class CheckpointManager:
         return sorted(entries, key=lambda entry: entry["step"])
 
     def _monitor(self) -> str:
-        """The metric that ranks checkpoints, from the run's settings; a checkpoint holds values, not which one ranks it."""
+        """The metric that ranks checkpoints, from the run's settings; a checkpoint does not name it."""
         with contextlib.suppress(LabError, TypeError, KeyError):
             return str(read_json(self.path.parent / "settings.json")["trainer"]["monitor"])
         return "val_loss"
