@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from lab.layers.adversarial import adversarial_step
     from lab.layers.bidirectional import Bidirectional
     from lab.layers.characters import CharacterEmbedding
-    from lab.layers.dense import Dense
     from lab.layers.dropout import Dropout
     from lab.layers.lstm import LSTM
     from lab.layers.noise import Noise, corrupt
@@ -19,7 +18,6 @@ __all__ = [
     "LSTM",
     "Bidirectional",
     "CharacterEmbedding",
-    "Dense",
     "Dropout",
     "Logit",
     "MaxAndMean",
@@ -33,7 +31,6 @@ __all__ = [
 _HOMES = {
     "Bidirectional": "bidirectional",
     "CharacterEmbedding": "characters",
-    "Dense": "dense",
     "Dropout": "dropout",
     "LSTM": "lstm",
     "Logit": "words",
