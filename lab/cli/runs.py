@@ -13,7 +13,7 @@ from rich.text import Text
 from lab.errors import LabError, UsageError, printable
 from lab.experiment import Experiment
 from lab.report import Report
-from lab.report.core import number
+from lab.report.formatting import number
 from lab.report.terminal import show_report
 from lab.runs.run import LATEST, Run, find_runs
 from lab.runs.status import Status, StopReason
