@@ -190,7 +190,7 @@ class _Checks:
         steps = len(self.whole.history) and int(self.whole.history[0]["step"])
         with contextlib.suppress(_Killed):
             trainer.run(_with(made, _Kill(steps + max(1, steps // 2))), console=self.console)
-        self._expect(not Run(self.folder / "killed").is_whole, "fit", "expected callbacks to hear every step")
+        self._expect(not Run(self.folder / "killed").is_complete, "fit", "expected callbacks to hear every step")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         done = trainer.resume(_with(made, _Kill(0)), Run(self.folder / "killed"), console=self.console)
         told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
