@@ -65,7 +65,7 @@ class DenoisingSettings(AutoencoderSettings):
     network: Literal["dense", "unet"] = lab.field("dense", "Fully connected, or a convolutional U-Net.")
     channels: int = lab.field(48, "Channels of the U-Net's finer level.", ge=1, le=512)
     noise_seed: int = lab.field(0, "Seed of the noise on validation and test digits.", ge=0, lt=2**31)
-    companions: Literal["all", "basic", "none"] = lab.field(
+    reference_runs: Literal["all", "basic", "none"] = lab.field(
         "all", "What is trained to compare with, where no earlier run matches: `basic` leaves out other noise."
     )
     latent_dim: int = lab.field(256, "Numbers in one digit's code.", ge=1, le=PIXELS)
@@ -91,13 +91,13 @@ class DenoisingAutoencoder(Autoencoder):
     sweep = ("noise", (0.1, 0.3, 0.5, 0.7, 0.9))  # type: ignore[assignment]  # another knob than the base's
     trainer = {**Autoencoder.trainer, "epochs": 28}
     presets = {
-        "quick": {"epochs": 3, "warmup_steps": 100, "companions": "basic"},
+        "quick": {"epochs": 3, "warmup_steps": 100, "reference_runs": "basic"},
         "full": {
             "hidden_units": (2048, 1024),
             "latent_dim": 512,
             "epochs": 40,
             "warmup_steps": 500,
-            "companions": "basic",
+            "reference_runs": "basic",
         },
         "unet": {
             "network": "unet",
@@ -105,7 +105,7 @@ class DenoisingAutoencoder(Autoencoder):
             "epochs": 15,
             "batch_size": 64,
             "learning_rate": 2e-3,
-            "companions": "basic",
+            "reference_runs": "basic",
         },
     }
 
@@ -149,7 +149,7 @@ class DenoisingAutoencoder(Autoencoder):
     def report(self, run: lab.Run, report: lab.Report) -> None:
         rivals, best = self._rivals(run.data)
         denoisers: dict[str, Denoiser] = {NOTHING: lambda images: images, **rivals}
-        basic, other = self._companions(run)
+        basic, other = self._reference_runs(run)
         if basic is not None:
             denoisers[BASIC] = _drawn_by(basic)
         denoisers[OWN] = _drawn_by(run)
@@ -170,14 +170,14 @@ class DenoisingAutoencoder(Autoencoder):
         """What the model beside this one learnt from: mixed levels, or a single one where this has many."""
         return lab.Range(0.1, 0.9) if self.settings.noise.is_one else lab.Range(0.5, 0.5)
 
-    def _companions(self, run: lab.Run) -> tuple[lab.Run | None, lab.Run | None]:
+    def _reference_runs(self, run: lab.Run) -> tuple[lab.Run | None, lab.Run | None]:
         """The basic autoencoder of the same shape, and this one trained on other levels of noise."""
         own = {name: getattr(self.settings, name) for name in DenoisingSettings.model_fields}
         shared = {name: own[name] for name in AutoencoderSettings.model_fields}
         other = type(self)(**(own | {"noise": self._other_noise}))
-        train = self.settings.companions
-        basic = lab.companion(run, "basic_autoencoder", Autoencoder(**shared), train=train != "none")
-        return basic, lab.companion(run, "other_noise", other, train=train == "all", ignore=("companions",))
+        train = self.settings.reference_runs
+        basic = lab.reference_run(run, "basic_autoencoder", Autoencoder(**shared), train=train != "none")
+        return basic, lab.reference_run(run, "other_noise", other, train=train == "all", ignore=("reference_runs",))
 
     def _rivals(self, data: lab.Data) -> tuple[dict[str, Denoiser], str]:
         """What needs no network, tuned on validation digits with the test's noise; and the best filter's name."""
@@ -241,7 +241,7 @@ class DenoisingAutoencoder(Autoencoder):
             f"image editor does. The basic autoencoder never saw noise. {self._alike}"
         )
         if BASIC not in noisy:
-            report.text("No basic autoencoder of this shape has run yet, and `companions=none` trains none.")
+            report.text("No basic autoencoder of this shape has run yet, and `reference_runs=none` trains none.")
             return
         saved, half = noisy.saved(OWN, BASIC)
         lower = "lower" if saved > half else "higher" if saved < -half else "the same within the interval"

@@ -166,7 +166,7 @@ class Fit:
             self.stopping.release()
         reason = self.stopping.reason or StopReason.EPOCHS
         if reason is StopReason.NOT_FINITE:
-            self.lab_run.stopped = str(reason)
+            self.lab_run.write_training(stopped=str(reason))
             raise ModelError(
                 f"{self._where_it_began(first, repeats)}. A lower learning_rate or global_clipnorm=1 "
                 f"may help; the last good checkpoint is in {self.checkpoints.path}"

@@ -97,11 +97,11 @@ class Trainer(TrainerSettings):
         return trainer._run(Session(trainer, experiment, run, callbacks, Resume(more, force)), console, report)
 
     def _run(self, session: Session, console: Console | None, report: bool) -> Run:
-        from lab.trainer.reporting import show_made
+        from lab.trainer.reporting import print_report
 
         session.console = console = console or current_console() or Console()
         with log_to(console), backends.configured(self.precision, self.seed):
             made = session.run_stages(report=report)
             if made is not None:
-                show_made(made, console)  # after all is written: a reader that goes away changes nothing
+                print_report(made, console)  # after all is written: a reader that goes away changes nothing
         return session.run

@@ -96,7 +96,7 @@ def experiment(task: str, *, rival: bool = False) -> lab.Experiment[Any]:
     if task == "deep":
         return Autoencoder()
     if task == "denoising":
-        return (KerasDenoising if rival else DenoisingAutoencoder)(companions="none")
+        return (KerasDenoising if rival else DenoisingAutoencoder)(reference_runs="none")
     if task == "characters":
         return Characters(keras_layer=rival)
     if task == "sentiment":

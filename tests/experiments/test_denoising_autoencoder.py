@@ -46,7 +46,7 @@ def _briefly() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
-    """A small one that has learnt the made digits, with its companions beside it."""
+    """A small one that has learnt the made digits, with its reference runs."""
     experiment = DenoisingAutoencoder(data=digits_file, **SMALL)
     trainer = lab.Trainer(epochs=25, batch_size=32, run_dir=tmp_path_factory.mktemp("run"))
     return trainer.run(experiment, console=quiet())
@@ -136,7 +136,7 @@ def test_it_beats_the_basic_one_and_doing_nothing_on_noisy_digits(trained: lab.R
 
 def test_the_reported_numbers_are_those_of_the_models(trained: lab.Run) -> None:
     test = trained.data.test
-    basic = Run(trained.path / "companions" / "basic_autoencoder")
+    basic = Run(trained.path / "references" / "basic_autoencoder")
     for run, prefix in ((trained, ""), (basic, "basic_")):
         drawn = run.model.predict(test.x, verbose=0)
         assert trained.metrics[f"{prefix}test_psnr_db"] == pytest.approx(float(psnr(test.y, drawn).mean()), abs=1e-3)
@@ -148,12 +148,12 @@ def test_the_reported_numbers_are_those_of_the_models(trained: lab.Run) -> None:
 
 
 def test_the_basic_one_has_the_same_layers_and_budget_and_saw_no_noise(trained: lab.Run) -> None:
-    basic = Run(trained.path / "companions" / "basic_autoencoder")
+    basic = Run(trained.path / "references" / "basic_autoencoder")
     assert basic.experiment == "autoencoder"
     assert basic.model.count_params() == trained.model.count_params()
     assert len(basic.history) == len(trained.history) == 25
     assert basic.trainer["batch_size"] == trained.trainer["batch_size"]
-    other = Run(trained.path / "companions" / "other_noise")
+    other = Run(trained.path / "references" / "other_noise")
     assert other.settings["noise"] == "0.1:0.9"
 
 
@@ -221,19 +221,19 @@ def test_a_planted_answer_is_found(digits_file: Path) -> None:
 
     for kind, said, below in ((Planted, "squared error is lower", True), (Worse, "squared error is higher", False)):
         trainer = lab.Trainer(epochs=1, batch_size=128, jit=False)
-        run = trainer.run(kind(data=digits_file, companions="basic", **SMALL), console=quiet())
+        run = trainer.run(kind(data=digits_file, reference_runs="basic", **SMALL), console=quiet())
         compare = items(run, "answer")[0]["text"]
         assert said in compare
         assert (run.metrics["test_mse"] < run.metrics["basic_test_mse"]) is below
         assert run.metrics["test_mse"] == pytest.approx(0.0 if below else 0.25)
 
 
-def test_without_companions_none_is_trained_and_the_report_says_so(digits_file: Path) -> None:
-    experiment = DenoisingAutoencoder(data=digits_file, companions="none", noise="0.2:0.6", **SMALL)
+def test_without_reference_runs_none_is_trained_and_the_report_says_so(digits_file: Path) -> None:
+    experiment = DenoisingAutoencoder(data=digits_file, reference_runs="none", noise="0.2:0.6", **SMALL)
     run = lab.Trainer(epochs=1, batch_size=64, jit=False).run(experiment, console=quiet())
-    assert not (run.path / "companions").exists()
+    assert not (run.path / "references").exists()
     assert "basic_test_psnr_db" not in run.metrics
-    assert any("companions=none" in item["text"] for item in items(run, "text"))
+    assert any("reference_runs=none" in item["text"] for item in items(run, "text"))
     assert [item["question"] for item in items(run, "answer")] == [
         "Where is such a thing useful, and what would have to change?"
     ]
@@ -241,7 +241,7 @@ def test_without_companions_none_is_trained_and_the_report_says_so(digits_file: 
 
 @pytest.mark.parametrize("kind", ["salt_and_pepper", "masking"])
 def test_other_kinds_of_noise_go_through(kind: str, digits_file: Path) -> None:
-    experiment = DenoisingAutoencoder(data=digits_file, kind=kind, noise=0.3, companions="none", **SMALL)
+    experiment = DenoisingAutoencoder(data=digits_file, kind=kind, noise=0.3, reference_runs="none", **SMALL)
     run = lab.Trainer(epochs=1, batch_size=64, jit=False).run(experiment, console=quiet())
     tables = [item["columns"][0] for item in items(run, "table")]
     assert any(first.startswith("share of pixels") for first in tables)
@@ -296,7 +296,7 @@ def test_a_few_thousand_real_digits_teach_it_to_beat_every_filter(monkeypatch: p
             validation, test = (self._noisy(few.split(name), (0.5, 0.5), 1) for name in ("validation", "test"))
             return dataclasses.replace(few, validation=validation, test=test)
 
-    experiment = Few(hidden_units=(256,), latent_dim=64, companions="none")
+    experiment = Few(hidden_units=(256,), latent_dim=64, reference_runs="none")
     run = lab.Trainer(epochs=15, batch_size=64).run(experiment, console=quiet())
     assert run.metrics["noisy_psnr_db"] == pytest.approx(9.39, abs=0.05)
     (table, _) = [item for item in items(run, "table") if item["columns"][:2] == ["method", "MSE"]]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lab.engine.fused import fused
 
 from lab.data import Split
 from lab.data.ragged import Buckets, Ragged
-from lab.engine.fused import fused
 from lab.layers import LSTM, Bidirectional, Segments
 from lab.layers.kernels import recurrence_tensorflow, stacked_tensorflow
 from lab.layers.lstm import many_rows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.report import Report
-from lab.report.core import Picture, Table
+from lab.report.items import Picture, Table
 from lab.tasks.images.comparison import Comparison, Robustness
 
 RNG = np.random.default_rng(0)
