@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from lab._utils.files import read_json, write_json
@@ -27,7 +28,7 @@ def _is_entry(entry: Any) -> bool:
         and _FILE.fullmatch(str(entry.get("file"))) is not None
         and entry.get("kind", EPOCH) in (EPOCH, INSIDE, CUT)
         and all(type(entry.get(name)) is int for name in ("epoch", "step"))
-        and (entry.get("value", "") is None or type(entry["value"]) in (int, float))
+        and type(entry.get("value", "missing")) in (int, float, NoneType)
     )
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab import layers
 from lab._utils.files import atomic_path, leads_outside
 from lab.errors import RunError
 
@@ -43,7 +42,6 @@ def load(path: Path) -> keras.Model:
     """
     import keras
 
-    layers.register()
     try:
         _check(path)
         with warnings.catch_warnings():

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from lab import layers
 from lab.layers.kernels import recurrence_tensorflow
 from lab.layers.lstm import LSTM, many_rows
 
@@ -238,7 +237,6 @@ def test_the_carried_state_is_a_variable_of_the_model_but_not_of_its_file(tmp_pa
     assert [tuple(variable.shape) for variable in carried] == [(2, 3), (2, 3)]
     assert np.abs(np.asarray(carried[0])).max() > 0
     model.save(tmp_path / "model.keras")
-    layers.register()
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(again.layers[-1], LSTM)
     fresh = LSTM(3, return_sequences=True)
