@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,6 @@ def test_the_saved_file_names_no_class_of_the_lab(tmp_path: Path) -> None:
     model.train_on_batch(X, Y)
     without_training_layers(model).save(tmp_path / "model.keras")
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
-        assert b'"lab' not in archive.read("config.json")
+        assert not re.search(rb'"lab[.>]', archive.read("config.json"))
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert np.array_equal(loaded.predict_on_batch(X), model.predict_on_batch(X))
