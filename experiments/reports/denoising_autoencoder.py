@@ -70,7 +70,9 @@ def _metrics(found: Measures, report: lab.Report) -> None:
         report.metric("basic_test_mse", noisy.errors(BASIC).mean(), "The same for the basic autoencoder.")
     report.metric("test_ssim", ssim(noisy.truth, own).mean(), "Structural similarity of denoised test digits.")
     report.metric("test_bce", found.bce, "Binary cross-entropy per denoised test pixel, in nats.")
-    report.metric("clean_test_psnr_db", found.clean.psnr(OWN), "PSNR if the input is clean: what denoising loses.")
+    report.metric(
+        "clean_test_psnr_db", found.clean.psnr(OWN), "PSNR if the input is clean: what the model itself loses."
+    )
 
 
 def _images(found: Measures, report: lab.Report) -> None:
@@ -123,7 +125,7 @@ def _comparison(found: Measures, report: lab.Report) -> None:
         digits) and a factor of {basic / max(own, 1e-10):.2f}. In PSNR, it has {noisy.psnr(OWN):.2f} dB and the basic
         one {noisy.psnr(BASIC):.2f} dB; the noisy digits have {noisy.psnr(NOTHING):.2f} dB. Its error is the lower one
         for {100 * noisy.wins(OWN, BASIC):.1f} % of the digits. On clean digits its squared error is
-        {_verdict(*on_clean)}: {clean.psnr(OWN):.2f} dB against {clean.psnr(BASIC):.2f} dB.
+        {_verdict(*on_clean)}, with a PSNR of {clean.psnr(OWN):.2f} dB against {clean.psnr(BASIC):.2f} dB.
         {describe(found.likeness, OWN, BASIC)}""",
     )
 
@@ -169,8 +171,8 @@ def where_it_breaks(curve: Robustness, name: str, others: tuple[str, ...]) -> st
         rivals.append(f"`{other}` at {listed(levels)}" if levels else f"`{other}` at no level")
     level, best = curve.peak(name)
     return (
-        f"At these levels another method has at least the PSNR of `{name}`: {'; '.join(rivals)}. `{name}` has its "
-        f"highest PSNR, {best:.2f} dB, at {level:g}; at {curve.levels[-1]:g} it has {curve.lines[name][-1]:.2f} dB."
+        f"`{name}` has its highest PSNR, {best:.2f} dB, at {level:g}; at {curve.levels[-1]:g} it has "
+        f"{curve.lines[name][-1]:.2f} dB. Others reach its PSNR or exceed it: {'; '.join(rivals)}."
     )
 
 
@@ -225,8 +227,11 @@ def _reading(found: Measures, reading: Reading, report: lab.Report) -> None:
 def _scenario(found: Measures, report: lab.Report) -> None:
     noisy, misread = found.noisy, ""
     if found.reading is not None:
-        share = len(found.reading.changed(OWN)) / len(found.reading.labels)
-        misread = f" and {100 * share:.1f} % of the digits, read correctly when clean, are read as another digit"
+        before, after = (len(found.reading.changed(name)) / len(found.reading.labels) for name in (NOTHING, OWN))
+        misread = (
+            f", but {100 * after:.1f} % of the digits, read correctly when clean, are read as another digit when "
+            f"denoised ({100 * before:.1f} % when noisy)"
+        )
     report.answer(
         "Where is such a denoiser useful, and what would have to change?",
         f"""One use is computed tomography at a lower dose: half the radiation makes the noise about 1.4 times as

@@ -70,8 +70,8 @@ def describe(found: Likeness, here: str, there: str) -> str:
     only_here = [f"`{name}={value}`" for name, value in found.only_here.items()]
     ours, theirs = found.parameters
     sentences = [
-        f"The runs of both share {found.same} settings and versions.",
-        f"They differ in {listed(differing)}." if differing else "",
+        f"In both runs {found.same} settings and versions are the same.",
+        f"These differ: {listed(differing)}." if differing else "",
         f"Only the {here} has {listed(only_here)}." if only_here else "",
         f"Both models have {ours:,} parameters, in weights of the same shapes."
         if found.same_shapes

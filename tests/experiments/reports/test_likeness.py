@@ -42,8 +42,8 @@ def test_a_setting_that_one_experiment_alone_has_is_no_other_difference() -> Non
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        (run(latent_dim=9), "They differ in `latent_dim` (8 and 9)."),
-        (run(packages={"keras": "3.16.0"}), "They differ in `keras` (3.15.1 and 3.16.0)."),
+        (run(latent_dim=9), "These differ: `latent_dim` (8 and 9)."),
+        (run(packages={"keras": "3.16.0"}), "These differ: `keras` (3.15.1 and 3.16.0)."),
         (run(epochs=5), "They were trained for 2 and 5 epochs."),
         (run(units=4), "The first has 9 parameters, the second 12."),
     ],
