@@ -94,6 +94,8 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         UsageError: the kind does not exist, or the levels are out of bounds.
     """
 
+    training_only = True  # a saved model leaves it out: lab.runs.export
+
     def __init__(
         self, kind: str = "gaussian", low: float = 0.5, high: float | None = None, seed: int | None = None, **rest: Any
     ) -> None:
