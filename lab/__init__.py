@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lab.runs.run import Run
     from lab.runs.status import Status
     from lab.settings import NonNegativeFloat, PositiveInt, Range, Seconds, Settings, field
-    from lab.trainer.reference import companion
+    from lab.trainer.reference import reference_run
     from lab.trainer.resuming import resume
     from lab.trainer.trainer import Trainer
 
@@ -34,7 +34,7 @@ __version__ = "0.2.0.dev0"
 _MODULES = {
     "lab.callbacks.base": ("Callback",),
     "lab.checkpoints.checkpoint": ("Checkpoint",),
-    "lab.trainer.reference": ("companion",),
+    "lab.trainer.reference": ("reference_run",),
     "lab.data": ("Batches", "Data", "Provenance", "Split"),
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
     "lab.experiment": ("Experiment",),
@@ -76,10 +76,10 @@ __all__ = [
     "Trainer",
     "UsageError",
     "backend",
-    "companion",
     "field",
     "layers",
     "plots",
+    "reference_run",
     "resume",
     "testing",
 ]

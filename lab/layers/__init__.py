@@ -3,7 +3,6 @@
 from lab.layers.adversarial import adversarial_step
 from lab.layers.bidirectional import Bidirectional
 from lab.layers.characters import CharacterEmbedding
-from lab.layers.dense import Dense
 from lab.layers.dropout import Dropout
 from lab.layers.lstm import LSTM
 from lab.layers.noise import Noise, corrupt
@@ -13,7 +12,6 @@ __all__ = [
     "LSTM",
     "Bidirectional",
     "CharacterEmbedding",
-    "Dense",
     "Dropout",
     "Logit",
     "MaxAndMean",

@@ -17,9 +17,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from lab.callbacks.annealing import Annealing
 
 from lab import layers
-from lab.callbacks.annealing import Annealing
 from lab.callbacks.base import Averages, Callback, CarriedState, History, Position, Stopping
 from lab.callbacks.checkpointing import Checkpoints
 from lab.checkpoints.manager import CheckpointManager

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from lab.engine.fused import fused
 
 from lab.callbacks.base import CarriedState
 from lab.data import Array, Batches, Data, Split
 from lab.data.device import gather, to_device
 from lab.data.windows import Streams, Windows, batched
-from lab.engine.fused import fused
 from lab.errors import DataError, UsageError
 from lab.layers import LSTM
 

@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from lab.engine.fused import fused, has_convolutions
 
 from lab.data import Batches, Split
 from lab.data.device import gather, hold
 from lab.data.ragged import Buckets, Ragged
 from lab.engine import losses
-from lab.engine.fused import fused, has_convolutions
 from lab.layers import Noise
 
 STEPS = 4

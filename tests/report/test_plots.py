@@ -237,7 +237,7 @@ def test_a_single_image_is_a_row_too() -> None:
     assert len(plots.image_rows({"one": IMAGES[:1]}).axes) == 1
 
 
-# --- bars and classes -----------------------------------------------------------------------------
+# --- bars -----------------------------------------------------------------------------------------
 
 
 def bar_groups(figure: Figure) -> list[BarContainer]:
@@ -270,20 +270,6 @@ def test_bars_differ_in_colour_and_hatch() -> None:
 def test_there_may_be_more_series_than_colours() -> None:
     figure = plots.bars(["a"], {str(place): [place] for place in range(len(plots.COLOURS) + 1)}, x="x", y="y")
     assert len(bar_groups(figure)) == len(plots.COLOURS) + 1
-
-
-def test_classes_draw_a_panel_each_with_its_classes_named_at_the_median() -> None:
-    labels = np.array([0, 0, 0, 7, 7, 7])
-    points = np.array([[0, 0], [0, 1], [0, 50], [5, 5], [6, 6], [7, 7]], float)
-    figure = class_plots.classes({"codes": (points, labels), "PCA": (-points, labels)})
-    assert [axes.get_title() for axes in figure.axes] == ["codes", "PCA"]
-    (left, _) = figure.axes
-    assert [(text.get_text(), text.get_position()) for text in left.texts] == [("0", (0.0, 1.0)), ("7", (6.0, 6.0))]
-    clouds = [cloud for cloud in left.collections if isinstance(cloud, PathCollection)]
-    assert [np.asarray(cloud.get_offsets()).tolist() for cloud in clouds] == [points[:3].tolist(), points[3:].tolist()]
-    faces = [np.asarray(cloud.get_facecolor())[0, :3] for cloud in clouds]
-    assert np.allclose(faces, [colors.to_rgb(plots.TEN[0]), colors.to_rgb(plots.TEN[7])])
-    drawn(figure)
 
 
 # --- differences ----------------------------------------------------------------------------------
