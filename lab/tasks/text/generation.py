@@ -145,8 +145,9 @@ class Generator:
             rest = (given, uniform, np.int32(count), temperature, np.int32(top_k), np.float32(top_p))
             (self._logits, self._states), results = self._compiled[key](self._logits, self._states, table, *rest)
             arrays = [np.moveaxis(np.asarray(_numpy(result))[:count], 0, 1) for result in results]
-            last = arrays.pop() if probabilities else None
-            yield Steps(*arrays[:3], arrays[3] if cells else None, last)
+            drawn, log_probability, entropy, *others = arrays
+            inside = others.pop(0) if cells else None
+            yield Steps(drawn, log_probability, entropy, inside, others.pop() if probabilities else None)
 
     def _loop(self, narrow: bool, greedy: bool, cells: bool, probabilities: bool) -> Callable[..., Any]:
         """Returns the loop to compile.

@@ -32,11 +32,25 @@ def model() -> keras.Model:
     return model
 
 
-def written_by(model: keras.Model, length: int, rows: int = 1, **sampling: Any) -> Steps:
-    """The steps that follow an `a`."""
-    generator = Generator(model, rows, never=[0])
-    generator.read(np.full((rows, 1), 3))
-    return join(list(generator.write(length, Sampling(**sampling))))
+class Writer:
+    """Writes after an `a`; generators are kept, since each compiles its loop."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.generators: dict[int, Generator] = {}
+
+    def __call__(self, length: int, rows: int = 1, **sampling: Any) -> Steps:
+        if rows not in self.generators:
+            self.generators[rows] = Generator(self.model, rows, never=[0])
+        generator = self.generators[rows]
+        generator.reset()
+        generator.read(np.full((rows, 1), 3))
+        return join(list(generator.write(length, Sampling(**sampling))))
+
+
+@pytest.fixture(scope="module")
+def write(model: keras.Model) -> Writer:
+    return Writer(model)
 
 
 def log_softmax(model: keras.Model, symbols: np.ndarray) -> np.ndarray:
@@ -90,13 +104,14 @@ def test_top_k_and_top_p_keep_the_most_likely_symbols_and_their_odds(model: kera
     rows, start = 3000, np.array([3, 5, 4])
     expected = np.exp(log_softmax(model, start[None])[0, -1])
     order = np.argsort(-expected)
+    generator = Generator(model, rows)
     for sampling, kept in (
         (Sampling(top_k=3), order[:3]),
         (Sampling(top_p=0.6), order[: int(np.searchsorted(np.cumsum(expected[order]), 0.6)) + 1]),
         (Sampling(top_k=2, top_p=0.99999), order[:2]),
         (Sampling(top_p=1e-9), order[:1]),
     ):
-        generator = Generator(model, rows)
+        generator.reset()
         generator.read(np.tile(start, (rows, 1)))
         (steps,) = generator.write(1, sampling)
         counts = np.bincount(steps.symbols[:, 0], minlength=SIZE)
@@ -107,33 +122,33 @@ def test_top_k_and_top_p_keep_the_most_likely_symbols_and_their_odds(model: kera
         np.testing.assert_allclose(steps.entropy[:, 0], -(odds * np.log(odds)).sum(), atol=1e-4)
 
 
-def test_temperature_0_takes_the_most_likely_symbol_and_is_the_limit_of_low_temperatures(model: keras.Model) -> None:
-    greedy = written_by(model, 40, temperature=0, seed=1)
+def test_temperature_0_takes_the_most_likely_symbol_like_a_very_low_one(model: keras.Model, write: Writer) -> None:
+    greedy = write(40, temperature=0, seed=1)
     symbols = greedy.symbols[0]
     likeliest = log_softmax(model, np.array([[3, *symbols]]))[0, :-1]
     likeliest[:, 0] = -np.inf  # the unknown symbol is never written
     np.testing.assert_array_equal(symbols, likeliest.argmax(axis=1))
-    np.testing.assert_array_equal(greedy.symbols, written_by(model, 40, temperature=1e-4, seed=2).symbols)
+    np.testing.assert_array_equal(greedy.symbols, write(40, temperature=1e-4, seed=2).symbols)
     assert (greedy.entropy == 0).all()
 
 
-def test_a_very_high_temperature_draws_uniformly(model: keras.Model) -> None:
-    steps = written_by(model, 5, rows=1000, temperature=1e4)
+def test_a_very_high_temperature_draws_uniformly(write: Writer) -> None:
+    steps = write(5, rows=1000, temperature=1e4)
     counts = np.bincount(steps.symbols.ravel(), minlength=SIZE)
     assert counts[0] == 0
     assert stats.chisquare(counts[1:]).pvalue > 1e-3
     np.testing.assert_allclose(steps.entropy, np.log(SIZE - 1), atol=1e-3)
 
 
-def test_the_seed_decides_what_is_drawn(model: keras.Model) -> None:
-    first = written_by(model, 100, seed=7).symbols
-    np.testing.assert_array_equal(first, written_by(model, 100, seed=7).symbols)
-    assert (first != written_by(model, 100, seed=8).symbols).any()
+def test_the_seed_decides_what_is_drawn(write: Writer) -> None:
+    first = write(100, seed=7).symbols
+    np.testing.assert_array_equal(first, write(100, seed=7).symbols)
+    assert (first != write(100, seed=8).symbols).any()
 
 
-def test_each_row_may_have_its_own_temperature(model: keras.Model) -> None:
-    steps = written_by(model, 30, rows=3, temperature=(0.0, 0.5, 50.0))
-    np.testing.assert_array_equal(steps.symbols[0], written_by(model, 30, temperature=0).symbols[0])
+def test_each_row_may_have_its_own_temperature(write: Writer) -> None:
+    steps = write(30, rows=3, temperature=(0.0, 0.5, 50.0))
+    np.testing.assert_array_equal(steps.symbols[0], write(30, temperature=0).symbols[0])
     assert steps.entropy[1].mean() < steps.entropy[2].mean()
 
 
@@ -144,11 +159,11 @@ def test_steps_are_yielded_in_chunks(model: keras.Model) -> None:
     assert list(Generator(model).write(0, Sampling())) == []
 
 
-def test_the_state_that_the_model_carries_is_unchanged(model: keras.Model) -> None:
+def test_the_state_that_the_model_carries_is_unchanged(model: keras.Model, write: Writer) -> None:
     model(np.ones((2, 3), np.int32))
     layer = next(layer for layer in model.layers if isinstance(layer, lab.layers.LSTM))
     before = np.asarray(layer.states[0])
-    written_by(model, 10, rows=2)
+    write(10, rows=2)
     np.testing.assert_array_equal(np.asarray(layer.states[0]), before)
 
 

@@ -98,7 +98,12 @@ def test_log_probabilities_are_those_of_predict_after_a_change_of_weights_too(na
 def test_a_sequential_model_is_followed() -> None:
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
-        [keras.Input((None,), dtype="int32"), layers.Embedding(SIZE, 4), lstm(), layers.TimeDistributed(layers.Dense(SIZE))]
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(SIZE, 4),
+            lstm(),
+            layers.TimeDistributed(layers.Dense(SIZE)),
+        ]
     )
     symbols = np.random.default_rng(0).integers(0, SIZE, (1, 9))
     found = Generator(model).read(symbols).log_probability[:, 1:]
@@ -168,7 +173,7 @@ def positions(x: keras.KerasTensor) -> keras.KerasTensor:
     ids=["convolution", "dilated convolution", "attention", "positions", "backwards", "both directions", "mean"],
 )
 def test_layers_that_mix_steps_are_refused(body: Body, steps: int | None) -> None:
-    with pytest.raises(ModelError, match="expected layers that treat each step alike, .* other logits: Embedding, "):
+    with pytest.raises(ModelError, match=r"expected layers that treat each step alike, .* other logits: Embedding, "):
         Stepwise(model_of(body, steps))
 
 
