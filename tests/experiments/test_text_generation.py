@@ -251,7 +251,7 @@ def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> Non
 
 def test_a_text_that_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("To be")
-    with pytest.raises(DataError, match="expected at least 100 characters to learn from, it has 5"):
+    with pytest.raises(DataError, match="expected at least 100 characters to learn from, got 5"):
         TextGeneration(corpus=str(tmp_path / "short.txt")).prepare()
     with pytest.raises(SettingsError, match=r"corpus=sonets: expected one of sonnets.*did you mean 'sonnets'"):
         TextGeneration(corpus="sonets").prepare()
