@@ -163,7 +163,7 @@ def _inside(measures: Measures, report: lab.Report) -> None:
     report.section("Inside the network")
     _next_characters(measures, report)
     start, end = _lines(inside.text, 4)
-    lines = inside.text[start:end].split("\n")
+    lines = ["".join(map(_printable, line)) for line in inside.text[start:end].split("\n")]
     cuts = np.cumsum([len(line) + 1 for line in lines])[:-1]
     panels = {}
     for name, (place, correlation) in best_cells(inside.cells, features(inside.text)).items():
@@ -228,4 +228,8 @@ def _lines(text: str, count: int) -> tuple[int, int]:
 
 
 def _visible(character: str) -> str:
-    return {"\n": "↵", " ": "␣", "\t": "⇥"}.get(character, character if character.isprintable() else UNKNOWN)
+    return {"\n": "↵", " ": "␣", "\t": "⇥"}.get(character) or _printable(character)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else UNKNOWN
