@@ -338,3 +338,7 @@ class Autoencoder(lab.Experiment[Settings]):
 def _range(codes: Array) -> tuple[Array, Array]:
     low, high = np.percentile(codes, [0.1, 99.9], axis=0)
     return low, high
+
+
+if __name__ == "__main__":
+    lab.main()

@@ -411,3 +411,7 @@ def _retuned(denoiser: Denoiser, noisy: Array, clean: Array) -> filters.Tuned:
 
 def _short(name: str) -> str:
     return name.partition(",")[0]
+
+
+if __name__ == "__main__":
+    lab.main()

@@ -308,3 +308,7 @@ def _tried(given: str, answers: Callable[[str], Iterable[str]]) -> Iterable[str 
 def _row(name: str, right: Array) -> tuple[str, ...]:
     low, high = wilson(float(right.sum()), len(right))
     return name, f"{right.mean():.4f}", f"{low:.4f} to {high:.4f}"
+
+
+if __name__ == "__main__":
+    lab.main()

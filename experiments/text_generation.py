@@ -365,3 +365,7 @@ def _lines(text: str, count: int) -> tuple[int, int]:
 
 def _visible(character: str) -> str:
     return {"\n": "↵", " ": "␣", "\t": "⇥"}.get(character, character if character.isprintable() else UNKNOWN)
+
+
+if __name__ == "__main__":
+    lab.main()

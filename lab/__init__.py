@@ -10,12 +10,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from lab._utils import project
 from lab._utils.lazy import defer
 
 if TYPE_CHECKING:
     from lab import layers, testing
     from lab.callbacks.base import Callback
     from lab.checkpoints.checkpoint import Checkpoint
+    from lab.cli.script import main
     from lab.data import Batches, Data, Provenance, Split
     from lab.engine import backend
     from lab.errors import DataError, LabError, ModelError, RunError, SettingsError, UsageError
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "lab.callbacks.base": ("Callback",),
     "lab.checkpoints.checkpoint": ("Checkpoint",),
+    "lab.cli.script": ("main",),
     "lab.trainer.reference": ("companion",),
     "lab.data": ("Batches", "Data", "Provenance", "Split"),
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
@@ -79,6 +82,7 @@ __all__ = [
     "companion",
     "field",
     "layers",
+    "main",
     "plots",
     "resume",
     "testing",
@@ -86,6 +90,7 @@ __all__ = [
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors
 defer("keras")
+project.add_script_to_path()
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from lab.engine import backend
 from lab.experiment import Experiment
 from lab.runs.run import Run
 from lab.runs.status import Status
-from lab.settings import knobs, show
+from lab.settings import list_settings, show
 from lab.trainer.checks import check_data, check_fit, check_model
 from lab.trainer.fit import batches_for
 from lab.trainer.optimizers import configure as configure_model
@@ -120,9 +120,9 @@ class _Checks:
         made, _ = self._made()
         kind, settings = type(made.settings), made.settings
         self._expect(kind(**settings.json_values()) == settings, "Settings", "expected the same after JSON")
-        text = {knob.name: show(getattr(settings, knob.name)) for knob in knobs(kind)}
+        text = {knob.name: show(getattr(settings, knob.name)) for knob in list_settings(kind)}
         self._expect(kind(**text) == settings, "Settings", "expected the same after text, as a command line has it")
-        for knob in knobs(kind):
+        for knob in list_settings(kind):
             self._expect(
                 bool(knob.help.strip()), f"Settings.{knob.name}", "expected a line of help: lab.field(..., help)"
             )
@@ -147,7 +147,7 @@ class _Checks:
     def _saves(self, model: keras.Model, made: Experiment[Any], data: Data, trainer: Trainer) -> None:
         run = Run(self.folder / "saved")
         run.path.mkdir()
-        run.write_settings({"experiment": made.name(), "class": f"{self.kind.__module__}:{self.kind.__qualname__}"})
+        run.write_settings({"experiment": made.name(), "class": self.kind.import_path()})
         inputs = next(batched(data.validation, trainer.batch_size, shuffle=False).epoch(0))[0]
         run.model = model
         before = _predicted(model, inputs)

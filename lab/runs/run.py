@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab._utils import project
 from lab.runs import model_file
 from lab.data import Data
 from lab.data.windows import batched
@@ -67,7 +68,7 @@ class Run:
         """
         if run_dir is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            folder = (root or runs_folder()) / experiment
+            folder = folder_of(experiment, root)
             some = [folder / f"{now}-{secrets.token_hex(2)}" for _ in range(8)]  # of one second, two may be alike
             path = next((one for one in some if not one.exists()), some[0])
         else:
@@ -89,7 +90,7 @@ class Run:
         Raises:
             RunError: there is no run there.
         """
-        folder, home = expand(path), runs_folder() / str(path)
+        folder, home = expand(path), folder_of(str(path))
         for place in (home / LATEST, *reversed(_folders(home))):  # the newest, where none got as far as to be latest
             if not _is_run(folder) and _is_run(place):
                 folder = place
@@ -340,8 +341,13 @@ def _is_run(folder: Path) -> bool:
 
 
 def runs_folder() -> Path:
-    """Returns the folder that runs are kept in: `LAB_RUNS`, else `runs` here."""
-    return Path(os.environ.get("LAB_RUNS") or "runs")
+    """Returns the folder that runs are kept in: `LAB_RUNS`, else the project's `runs`."""
+    return Path(os.environ["LAB_RUNS"]) if os.environ.get("LAB_RUNS") else project.relative(project.root() / "runs")
+
+
+def folder_of(experiment: str, root: Path | None = None) -> Path:
+    """Returns the folder of an experiment's runs; `file-Class` for `file:Class`, a name that every disk allows."""
+    return (root or runs_folder()) / experiment.replace(":", "-")
 
 
 def _folders(root: Path) -> list[Path]:
@@ -356,7 +362,7 @@ def find_runs(experiment: str | None = None) -> list[Run]:
     found = [
         run
         for folder in _folders(runs_folder())
-        if experiment in (None, folder.name)
+        if experiment is None or folder.name == folder_of(experiment).name
         for run in _folders(folder)
         if _is_run(run)
     ]

@@ -122,7 +122,7 @@ def gone_on(
         left.lock()
         left.unlock()
     try:
-        same = left.record.get("class") == f"{kind.__module__}:{kind.__qualname__}"
+        same = left.record.get("class") == kind.import_path()
         same = same and left.settings == experiment.settings.json_values()
         now, then = trainer.resolve(experiment).json_values(), left.trainer
         same = same and all(then.get(name) == value for name, value in now.items() if name not in FREE)
@@ -146,7 +146,7 @@ def _matches(candidate: Run, experiment: Experiment[Any], trainer: Trainer, igno
         return False
     kind = type(experiment)
     return (
-        record.get("class") == f"{kind.__module__}:{kind.__qualname__}"
+        record.get("class") == kind.import_path()
         and all(
             getattr(settings, field) == getattr(experiment.settings, field)
             for field in type(settings).model_fields

@@ -14,7 +14,7 @@ from lab.experiment import Experiment
 from lab.report import Report, plots
 from lab.report.terminal import plain, show_report
 from lab.runs.run import Run
-from lab.settings import Settings, knobs, show
+from lab.settings import Settings, list_settings, show
 
 CHANGED = "The trainer's settings that are not its own defaults; the experiment's values are among them."
 
@@ -87,7 +87,7 @@ def _settings(experiment: Experiment[Any], trainer: Settings, run: Run, report: 
         given.append(("preset", experiment.preset, ""))
     given += _rows(type(experiment.settings), run.settings)
     report.table(("setting", "value", "what it is"), given)
-    pairs = zip(_rows(type(trainer), run.trainer), knobs(type(trainer)), strict=True)
+    pairs = zip(_rows(type(trainer), run.trainer), list_settings(type(trainer)), strict=True)
     changed = [row for row, knob in pairs if row[1] != show(knob.default)]
     report.table(
         ("trainer", "value", "what it is"),
@@ -97,7 +97,7 @@ def _settings(experiment: Experiment[Any], trainer: Settings, run: Run, report: 
 
 
 def _rows(settings: type[Settings], values: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [(knob.name, show(values.get(knob.name)), knob.help) for knob in knobs(settings)]
+    return [(knob.name, show(values.get(knob.name)), knob.help) for knob in list_settings(settings)]
 
 
 def _data(run: Run, report: Report) -> None:

@@ -144,7 +144,7 @@ class Session:
         self.run.write_settings(
             {
                 "experiment": experiment.name(),
-                "class": f"{type(experiment).__module__}:{type(experiment).__qualname__}",
+                "class": experiment.import_path(),
                 "preset": experiment.preset,
                 "settings": experiment.settings.json_values(),
                 "trainer": self.trainer.json_values(),

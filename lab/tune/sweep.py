@@ -17,7 +17,7 @@ from lab.errors import SettingsError, UsageError
 from lab.experiment import Experiment
 from lab.report import Report, plots
 from lab.report.terminal import plain, show_report
-from lab.runs.run import Run, runs_folder
+from lab.runs.run import Run, folder_of
 from lab.runs.status import Status
 from lab.settings import show
 from lab.trainer.reference import gone_on
@@ -90,7 +90,7 @@ class Sweep:
     @property
     def folder(self) -> Path:
         digest = sha256(json.dumps(self._shared, sort_keys=True).encode())[:8]
-        return runs_folder() / self.experiment.name() / f"sweep-{self.knob}-{digest}"
+        return folder_of(self.experiment.name()) / f"sweep-{self.knob}-{digest}"
 
     def run(self, console: Console) -> Report:
         """Trains what is not finished yet and writes the report."""

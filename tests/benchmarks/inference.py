@@ -53,7 +53,7 @@ def _save(turns: Turns, experiment: Any, model: Any) -> None:
     run = Run.create(experiment.name(), turns.folder / "run")
     kind = type(experiment)
     run.write_settings(
-        {"experiment": experiment.name(), "class": f"{kind.__module__}:{kind.__qualname__}", "trainer": {}}
+        {"experiment": experiment.name(), "class": kind.import_path(), "trainer": {}}
     )
     run.model = model
     run.save_model()
