@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from lab.data import Array
 from lab.data.datasets import mnist
 from lab.data.io.images import distort, read_grey, resize, write_grey

@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from experiments.autoencoder import PIXELS, SHOWN, SIDE, Autoencoder
 from experiments.autoencoder import Options as AutoencoderOptions
 from experiments.autoencoder import Settings as AutoencoderSettings

@@ -20,10 +20,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from lab.data import Array
 from lab.data.datasets import corpus
 from lab.data.io.text import UNKNOWN, Vocabulary

@@ -307,7 +307,9 @@ def test_given_holds_what_was_passed_even_where_it_equals_the_default() -> None:
 
 
 def test_settings_have_name_default_help_and_kind() -> None:
-    assert list_settings(Net)[0] == Setting("units", 32, "Units in the hidden layer.", "whole number >= 1 and <= 512", False)
+    assert list_settings(Net)[0] == Setting(
+        "units", 32, "Units in the hidden layer.", "whole number >= 1 and <= 512", False
+    )
     kinds = {setting.name: setting.kind for setting in list_settings(Net)}
     assert kinds == {
         "units": "whole number >= 1 and <= 512",

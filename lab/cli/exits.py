@@ -24,7 +24,8 @@ def one_line(*, show_traceback: bool = False) -> Iterator[None]:
     except click.exceptions.Exit as error:
         raise SystemExit(error.exit_code) from None
     except click.exceptions.NoArgsIsHelpError as error:
-        _end(f"expected a command; `{error.ctx.command_path} --help` lists them", USAGE)
+        expected = getattr(error.ctx.command, "expected", "a command")
+        _end(f"expected {expected}; see `{error.ctx.command_path} --help`", USAGE)
     except click.ClickException as error:
         _end(printable(error.format_message()), USAGE)
     except (KeyboardInterrupt, click.Abort) as error:

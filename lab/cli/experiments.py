@@ -24,12 +24,19 @@ class NamedCommands(click.Group):
     Args:
         create: returns the command for a name.
         known: returns the names to list in the help, with a line about each.
+        expected: what a name stands for, for the message where none is given.
     """
 
     def __init__(
-        self, *args: Any, create: Callable[[str], click.Command], known: Callable[[], dict[str, str]], **rest: Any
+        self,
+        *args: Any,
+        create: Callable[[str], click.Command],
+        known: Callable[[], dict[str, str]] = dict,
+        expected: str,
+        **rest: Any,
     ) -> None:
         super().__init__(*args, **rest)
+        self.expected = expected
         self._create = create
         self._known = known
 

@@ -38,21 +38,29 @@ def _experiments() -> dict[str, str]:
     return names()
 
 
-def _no_names() -> dict[str, str]:
-    return {}
-
-
 lab.add_command(
-    NamedCommands("run", create=run_named, known=_experiments, help="Train an experiment and report on it.")
+    NamedCommands(
+        "run",
+        create=run_named,
+        known=_experiments,
+        expected="an experiment's name",
+        help="Train an experiment and report on it.",
+    )
 )
 lab.add_command(
-    NamedCommands("sweep", create=sweep_named, known=_experiments, help="Train once for each value of a setting.")
+    NamedCommands(
+        "sweep",
+        create=sweep_named,
+        known=_experiments,
+        expected="an experiment's name",
+        help="Train once for each value of a setting.",
+    )
 )
 lab.add_command(
     NamedCommands(
         "predict",
         create=predict_named,
-        known=_no_names,
+        expected="a run directory or an experiment's name",
         subcommand_metavar="RUN [INPUT]... [OPTIONS]",
         help="Use a run's model on your own inputs. RUN is a run directory or an experiment's name.",
     )

@@ -18,9 +18,9 @@ make {name}
 Ask your own question here; state how long training takes and what the result is.
 """
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 
-import lab
 from lab.data.datasets import mnist
 from lab.report import plots
 

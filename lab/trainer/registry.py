@@ -35,7 +35,7 @@ def load(name: str) -> type[Experiment[Any]]:
         raise UsageError(f"{PACKAGE}/{stem}.py: expected a subclass of lab.Experiment; there is none")
     if wanted:
         if wanted not in classes:
-            hint = nearest(wanted, classes) or f"; there are {', '.join(classes)}"
+            hint = nearest(wanted, classes) or f"; it has {', '.join(classes)}"
             raise UsageError(f"{name}: {PACKAGE}/{stem}.py has no experiment {wanted}{hint}")
         return classes[wanted]
     for kind in classes.values():

@@ -39,7 +39,8 @@ def make_report(experiment: Experiment[Any], trainer: Settings, run: Run) -> Rep
     keras.utils.set_random_seed(run.trainer.get("seed", 0))
     provenance = run.data.provenance
     subtitle = f"{provenance.name} ({provenance.origin}) · {run.path.name}"
-    title = experiment.name().replace("_", " ").capitalize()
+    name = experiment.name().replace("_", " ")
+    title = name[:1].upper() + name[1:]  # keeps the class's name in `file:Class`
     report = Report(run.path, title, subtitle)
     with plots.style():
         experiment.report(run, report)

@@ -138,7 +138,8 @@ class Sweep:
         return *configure(self.experiment, {**knobs, "run_dir": str(path)}), path
 
     def _report(self, runs: Mapping[Any, Run], console: Console) -> Report:
-        title = f"{self.experiment.name().replace('_', ' ').capitalize()}: {self.knob} swept"
+        name = self.experiment.name().replace("_", " ")
+        title = f"{name[:1].upper()}{name[1:]}: {self.knob} swept"
         report = Report(self.folder, title, f"{len(runs)} runs")
         names = self._common_metrics(runs)
         report.section("What came out")
