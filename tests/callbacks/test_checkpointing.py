@@ -19,7 +19,6 @@ from lab.callbacks.checkpointing import Checkpoints, Resuming, give_back, had_en
 from lab.checkpoints.checkpoint import Checkpoint
 from lab.checkpoints.fingerprint import changes
 from lab.checkpoints.manager import CUT, EPOCH, INSIDE, CheckpointManager
-from lab.cli.runs import resume_by_knobs
 from lab.data import Batches, Split
 from lab.errors import RunError, SettingsError, UsageError
 from lab.runs.environment import machine
@@ -332,11 +331,11 @@ def test_a_run_that_another_process_works_on_is_left_alone(path: Path) -> None:
 )
 def test_a_setting_that_differs_is_refused(values: dict[str, str], said: str, path: Path) -> None:
     with pytest.raises(UsageError, match=said):
-        resume_by_knobs(Noisy, str(path), values, quiet())
+        resume_with_settings(Noisy, str(path), values, quiet())
 
 
 def test_the_run_of_another_experiment_and_fewer_epochs_are_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="expected a run of toy, it is of noisy"):
-        resume_by_knobs(Toy, str(path), {}, quiet())
+        resume_with_settings(Toy, str(path), {}, quiet())
     with pytest.raises(SettingsError, match="epochs=2: expected 3 or more"):
-        resume_by_knobs(Noisy, str(path), {"epochs": "2"}, quiet())
+        resume_with_settings(Noisy, str(path), {"epochs": "2"}, quiet())
