@@ -166,10 +166,10 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             names = [alias.name for alias in node.names if (node.module or "").split(".")[0] != "lab"]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("attr"):
-            names = [value.value for value in node.args[1:2] if isinstance(value, ast.Constant)]
+            names = [str(value.value) for value in node.args[1:2] if isinstance(value, ast.Constant)]
         for name in names:
             if re.match(r"_[a-z]", name) and name not in own and name not in FOREIGN_PRIVATE:
-                yield node.lineno, name
+                yield getattr(node, "lineno", 0), name
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES + EXPERIMENTS if path != KERAS_PRIVATE], ids=name_of)
