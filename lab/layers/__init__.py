@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lab.layers.adversarial import adversarial_step
     from lab.layers.bidirectional import Bidirectional
     from lab.layers.characters import CharacterEmbedding
     from lab.layers.dense import Dense
@@ -26,7 +25,6 @@ __all__ = [
     "Noise",
     "Segments",
     "WordEmbedding",
-    "adversarial_step",
     "corrupt",
 ]
 
@@ -41,7 +39,6 @@ _HOMES = {
     "Noise": "noise",
     "Segments": "words",
     "WordEmbedding": "words",
-    "adversarial_step": "adversarial",
     "corrupt": "noise",
 }
 
