@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 _NOT_STATE = ("model", "_model", "params", "_params", "validation_data")
+_SETTINGS = ("min_delta",)  # of Keras's monitoring callbacks, which turn its sign when they see their first metric
 
 
 class CallbackStates:
@@ -40,7 +41,9 @@ class CallbackStates:
                 state = {
                     attribute: _plain(value)
                     for attribute, value in vars(callback).items()
-                    if attribute not in _NOT_STATE and _is_plain(value) and self._changed(name, attribute, value)
+                    if attribute not in (*_NOT_STATE, *_SETTINGS)
+                    and _is_plain(value)
+                    and self._changed(name, attribute, value)
                 }
             if state:
                 states[name] = state
