@@ -10,9 +10,6 @@ import pytest
 import tensorflow as tf
 
 from lab import layers
-from lab.data.arrays import Split
-from lab.data.batches import Batches
-from lab.engine.fused import fused
 from lab.errors import UsageError
 
 WORDS = tuple("abcdefgh")
@@ -70,18 +67,6 @@ def test_the_second_gradient_is_that_of_worse_neighbours_so_far_away() -> None:
     assert embedding.shift is None
     for old, one, other, variable in zip(before, plain, moved, model.trainable_variables, strict=True):
         np.testing.assert_allclose(old - one - other, numbers(variable), atol=1e-5)
-
-
-@pytest.mark.parametrize("jit", [True, False])
-def test_it_trains_in_the_fused_loop_and_without(jit: bool) -> None:
-    model = build(keras.optimizers.Adam(0.05))
-    model.jit_compile = jit
-    batches = Batches(Split("train", X, Y), 2)
-    step = layers.adversarial_step(model, 0.1)
-    with fused(model, batches, Batches(Split("validation", X, Y), 2, shuffle=False), step):
-        found = model.fit(batches.feed(), epochs=20, verbose=0).history["loss"]
-    assert found[-1] < 0.5 * found[0]
-    assert "train_step" not in vars(model), "the model has its own step again"
 
 
 def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
