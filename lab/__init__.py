@@ -1,7 +1,8 @@
 """lab: an object-oriented trainer on Keras 3.
 
-A `Trainer` takes an `Experiment` through prepare, build, fit and report, and leaves a `Run`. Names
-load when they are first used: `import lab` costs neither Keras nor TensorFlow nor matplotlib.
+A `Trainer` takes an `Experiment` through prepare, build, fit and report, and leaves a `Run`. Names load when they
+are first used: `import lab` loads neither Keras nor TensorFlow nor matplotlib. When Keras loads, the lab's layers are
+registered with it, so that `keras.models.load_model` opens every model that a run saved.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from lab._utils.lazy import defer
+from lab._utils.lazy import Deferred, defer
 
 if TYPE_CHECKING:
     from lab import layers, testing
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
     from lab.runs.run import Run
     from lab.runs.status import Status
     from lab.settings import NonNegativeFloat, PositiveInt, Range, Seconds, Settings, field
-    from lab.trainer.reference import companion
+    from lab.trainer.reference import reference_run
     from lab.trainer.resuming import resume
     from lab.trainer.trainer import Trainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _MODULES = {
     "lab.callbacks.base": ("Callback",),
     "lab.checkpoints.checkpoint": ("Checkpoint",),
-    "lab.trainer.reference": ("companion",),
+    "lab.trainer.reference": ("reference_run",),
     "lab.data": ("Batches", "Data", "Provenance", "Split"),
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
     "lab.experiment": ("Experiment",),
@@ -47,7 +48,6 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _SUBMODULES = {
     "backend": "lab.engine.backend",
-    "layers": "lab.layers",
     "plots": "lab.report.plots",
     "testing": "lab.testing",
 }
@@ -76,19 +76,26 @@ __all__ = [
     "Trainer",
     "UsageError",
     "backend",
-    "companion",
     "field",
     "layers",
     "plots",
+    "reference_run",
     "resume",
     "testing",
 ]
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter, not its errors
-defer("keras")
+
+def _register_layers() -> None:
+    import lab.layers  # noqa: F401
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's start-up messages, not its errors
+defer("keras", _register_layers)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "layers":
+        return Deferred("lab.layers", after="keras")  # `from lab import layers` does not load Keras, a layer does
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     if name in _SUBMODULES:

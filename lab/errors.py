@@ -1,7 +1,7 @@
-"""What can go wrong, and the exit code that says so to a shell.
+"""The lab's errors, and the exit codes of the `lab` command.
 
-Every error that a user can cause is a `LabError`: one line that says what was expected, what came
-and what to do next. Anything else is a defect of the code and keeps its traceback.
+Every error that a user can cause is a `LabError`: one line that states what was expected, what was given
+and what to do. Any other error is a defect of the code and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 
 class LabError(Exception):
-    """An error whose message is meant for the user; `exit_code` is what the `lab` command ends with."""
+    """An error whose message is meant for the user; the `lab` command exits with its `exit_code`."""
 
     exit_code = FAILURE
 
@@ -26,7 +26,7 @@ class LabError(Exception):
 
 
 class UsageError(LabError):
-    """The command, the class or the call is not one that exists."""
+    """A command, a class or a call is wrong."""
 
     exit_code = USAGE
 
@@ -35,7 +35,7 @@ class SettingsError(UsageError, ValueError):
     """One or more settings are unknown, of the wrong type or out of bounds.
 
     Args:
-        faults: one line a fault, each complete in itself.
+        faults: one line for each fault.
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -45,11 +45,11 @@ class SettingsError(UsageError, ValueError):
 
 
 class DataError(LabError):
-    """A data set cannot be had, or is not what it says it is."""
+    """A data set is not available, or its content is not what was expected."""
 
 
 class ModelError(LabError):
-    """The model and the data do not fit, or the model cannot be trained."""
+    """The model does not fit the data, or cannot be trained."""
 
 
 class RunError(LabError):
@@ -57,29 +57,29 @@ class RunError(LabError):
 
 
 class OriginError(RunError):
-    """A checkpoint is another training's: of other settings, data or versions, or of another model."""
+    """A checkpoint belongs to another training: other settings, data or versions, or another model."""
 
 
 class BusyError(RunError):
-    """Another process works on the run."""
+    """Another process is working on the run."""
 
 
 class OutOfMemoryError(LabError):
-    """There was not enough memory."""
+    """There is not enough memory."""
 
 
 class WriteError(LabError, OSError):
-    """A file cannot be written: no room, no leave, a disk that fails; the file is as it was before."""
+    """A file cannot be written: a full disk, a missing permission, a failing disk. The old file is unchanged."""
 
 
 class StopRequested(KeyboardInterrupt):
-    """The user asked to stop and the run has been left in order."""
+    """The user asked to stop, and the run was left in a consistent state."""
 
 
 def printable(text: str) -> str:
-    """Returns text that drives no terminal: control and formatting characters are written as `\\x1b` or `\\u202e`.
+    """Returns text that cannot drive a terminal: control and formatting characters become `\\x1b` or `\\u202e`.
 
-    Of line ends, only those before two spaces stay, which set in what belongs to the line before.
+    A line end is kept only before two spaces, which indent a continuation of the line above.
     """
     safe = "".join(char if _is_plain(char) else char.encode("unicode_escape").decode() for char in text)
     return re.sub(r"\n(?!  )", r"\\n", safe)

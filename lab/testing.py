@@ -1,4 +1,4 @@
-"""One call for the test of an experiment of one's own: `lab.testing.check_experiment(MyIdea, latent_dim=4)`."""
+"""A test of your own experiment in one call: `lab.testing.check_experiment(MyIdea, latent_dim=4)`."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def check_experiment(
     ignore: Collection[str] = (),
     **knobs: Any,
 ) -> None:
-    """Takes an experiment through all that the lab promises of it, on little data.
+    """Checks everything that the lab promises of an experiment, on little data.
 
     It checks that
 
-    - its settings and presets go through text and JSON, and each has a line of help;
-    - `prepare` gives the same data twice, and `build` a fresh compiled model that takes a batch of it;
-    - training on one batch again and again lowers its loss;
+    - its settings and presets survive text and JSON, and each has a line of help;
+    - `prepare` returns the same data twice, and `build` a fresh compiled model that takes a batch of it;
+    - training repeatedly on one batch lowers its loss;
     - a model that is saved and loaded predicts the same, to the last bit;
-    - a run that is killed inside its second epoch and gone on with ends as one that was not: the same
+    - a run that is killed inside its second epoch and resumed ends like an uninterrupted one: the same
       weights, history and metrics, to the last bit;
-    - the report has finite metrics, the key metric among them, and its pages are whole.
+    - the report has finite metrics, the key metric among them, and its pages are complete.
 
-    Runs are made in a folder that is deleted afterwards.
+    Runs are written to a folder that is deleted afterwards.
 
     Args:
         experiment: the class.
         overfit_steps: how often to train on the one batch.
-        overfit_to: the share of its first loss that it must then be below.
-        ignore: metrics of the report that no two runs have in common, such as a speed.
+        overfit_to: the loss must then be below this share of the first one.
+        ignore: metrics of the report that differ between runs, such as a speed.
         **knobs: settings of the experiment and of the trainer that make it quick: small data, a small model.
 
     Raises:
-        AssertionError: for the first of these that does not hold; it says which, and what came.
+        AssertionError: the first of these that does not hold, with what was expected and what was found.
         LabError: settings are wrong, or a stage failed.
 
     Example:
@@ -140,7 +140,7 @@ class _Checks:
             self._expect(same, "prepare", "expected the same data at each call; take a seed for what is random")
             model, other = made.build(data), made.build(data)
             check_model(model, f"{self.kind.__name__}.build")
-            self._expect(model is not other, "build", "expected a fresh model at each call, the same came twice")
+            self._expect(model is not other, "build", "expected a fresh model at each call, got the same one twice")
             train, _ = batches_for(trainer, data)
             check_fit(model, train)
             self._saves(model, made, data, trainer)
@@ -191,13 +191,15 @@ class _Checks:
         steps = len(self.whole.history) and int(self.whole.history[0]["step"])
         with contextlib.suppress(_Killed):
             trainer.run(made, callbacks=[_Kill(steps + max(1, steps // 2))], console=self.console)
-        self._expect(not Run(self.folder / "killed").is_whole, "fit", "expected callbacks to hear every step")
+        self._expect(not Run(self.folder / "killed").is_complete, "fit", "expected every step to reach callbacks")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         done = trainer.resume(made, Run(self.folder / "killed"), callbacks=[_Kill(0)], console=self.console)
         told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
         different = [name for name in told if told[name] != found[name]]
         self._expect(
-            not different, "fit", f"expected a killed run to end as a whole one; {', '.join(different)} differ"
+            not different,
+            "fit",
+            f"expected a resumed run to end like an uninterrupted one; {', '.join(different)} differ",
         )
 
     def reports(self) -> None:
@@ -208,7 +210,7 @@ class _Checks:
         lost = [name for name, value in metrics.items() if not math.isfinite(value)]
         self._expect(not lost, "report", f"expected finite metrics, {', '.join(lost)} are not")
         page = (run.path / "report.html").read_text("utf-8")
-        self._expect(page.rstrip().endswith("</html>"), "report", "expected a whole page report.html")
+        self._expect(page.rstrip().endswith("</html>"), "report", "expected a complete page report.html")
         missing = [
             item["file"]
             for item in run.report["items"]
@@ -228,7 +230,7 @@ def _predicted(model: keras.Model, inputs: Any) -> list[np.ndarray[Any, Any]]:
 
 
 def _outcome(run: Run, ignore: Collection[str]) -> dict[str, Any]:
-    """What must be the same."""
+    """Everything that must be the same."""
     run = Run(run.path)
     history = [{name: value for name, value in row.items() if name not in ignore} for row in run.history]
     metrics = {name: value for name, value in run.metrics.items() if name not in ignore}

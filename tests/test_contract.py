@@ -21,7 +21,7 @@ def made_data(digits_file: Path, text_file: Path, reviews_file: Path) -> dict[st
     """The knobs that give each experiment small data of the right shape."""
     return {
         "autoencoder": {"data": digits_file, "hidden_units": "32"},
-        "denoising_autoencoder": {"data": digits_file, "hidden_units": "32", "companions": "none"},
+        "denoising_autoencoder": {"data": digits_file, "hidden_units": "32", "reference_runs": "none"},
         "text_generation": {"data": text_file, "units": "8", "samples": "2", "sample_length": "60"},
         "sentiment_analysis": {
             "data": reviews_file,

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the hashes that say which they are."""
+"""Files that appear complete or not at all, JSON read strictly, hashes and free space."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
+from rich.filesize import decimal
+
 from lab.errors import LabError, WriteError
 
 MAX_JSON = 1 << 28  # bytes
@@ -21,13 +23,13 @@ MAX_JSON = 1 << 28  # bytes
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file beside `path` for writing and renames it to `path` when the block ends well.
+    """Opens a temporary file for writing and renames it to `path` when the block ends without an exception.
 
     The bytes are on disk before the name is: a reader, or a machine that loses power, sees the old
     file or the new one.
 
     Raises:
-        WriteError: it cannot be opened, written or renamed; the half-written file is removed.
+        WriteError: it cannot be opened, written or renamed; the temporary file is removed.
     """
     with atomic_path(path) as part, part.open("wb") as file:
         yield file
@@ -35,7 +37,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Gives the block a path of the same suffix beside `path`, for what opens its file itself; else as `atomic`."""
+    """Yields a temporary path of the same suffix, for code that opens the file itself; otherwise like `atomic`."""
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def _sync(path: Path) -> None:
     """Flushes a file or a folder to disk."""
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes only what may be written
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes only files open for writing
     try:
         os.fsync(handle)
     finally:
@@ -69,68 +71,72 @@ def _sync(path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Deletes what processes that died have left half-written in a folder and those below."""
+    """Deletes the temporary files that dead processes left in a folder and below it."""
     for part in folder.rglob(".*.part*"):
         part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes `content` to `path`, whole or not at all."""
+    """Writes `content` to `path`; the file appears complete or not at all."""
     with atomic(path) as file:
         file.write(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Writes `content` to `path` as UTF-8, whole or not at all."""
+    """Writes `content` to `path` as UTF-8; the file appears complete or not at all."""
     write_bytes(path, content.encode("utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes `content` as indented JSON, whole or not at all.
+    """Writes `content` as indented JSON; the file appears complete or not at all.
 
     Raises:
-        ValueError: a number is not finite, which JSON cannot say.
+        ValueError: a number is not finite, which JSON cannot hold.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Reads a file of at most so many bytes.
+    """Returns the bytes of a file.
+
+    Args:
+        path: the file.
+        most: the number of bytes that it may have.
 
     Raises:
         OSError: it cannot be read, is larger, or is a pipe or a device, which may have no end.
     """
-    found = path.stat()
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # `open` says it of a folder
-        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
-    if found.st_size > most:
-        raise OSError(errno.EFBIG, f"it has more than {human_bytes(most)}")
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # `open` raises for a folder
+        raise OSError(errno.EINVAL, "expected a file, got a pipe or a device")
+    if status.st_size > most:
+        raise OSError(errno.EFBIG, f"it is larger than {decimal(most)}")
     with path.open("rb") as file:
         return file.read()
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Reads JSON as it is defined: Python's own reader also takes NaN, and a name that stands twice.
+    """Reads JSON strictly: Python's own reader also accepts NaN, and a name that occurs twice.
 
     Raises:
-        ValueError: it is none, or nested too deep.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_mapping)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in found if names.count(name) > 1)!r} stands twice")
-    return found
+        raise ValueError(f"the name {next(name for name in mapping if names.count(name) > 1)!r} occurs twice")
+    return mapping
 
 
 def read_json(path: Path) -> Any:
@@ -148,7 +154,7 @@ def read_json(path: Path) -> Any:
 
 
 def expand(path: str | Path) -> Path:
-    """Returns a path whose `~` is the user's home; one of a user that there is not stays as it is."""
+    """Returns a path with `~` expanded; the `~name` of an unknown user is kept."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -156,13 +162,13 @@ def expand(path: str | Path) -> Path:
 
 
 def leads_outside(member: str) -> bool:
-    """Whether an archive's member has a name that would be unpacked elsewhere than below a folder."""
+    """Returns whether the name of an archive's member would be unpacked outside the target folder."""
     path = PurePosixPath(member.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or PureWindowsPath(member).drive != ""
 
 
 def sha256(content: bytes | bytearray | memoryview | Path) -> str:
-    """Returns the SHA-256 of some bytes, or of a file's bytes, as 64 hex digits."""
+    """Returns the SHA-256 of bytes, or of a file's bytes, as 64 hex digits."""
     if isinstance(content, Path):
         with content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -170,17 +176,8 @@ def sha256(content: bytes | bytearray | memoryview | Path) -> str:
 
 
 def free_bytes(path: Path) -> int:
-    """Returns the free bytes of the disk that `path` is, or would be, on."""
+    """Returns the free bytes of the disk that holds `path`, or would hold it."""
     existing = path.absolute()
     while not existing.exists():
         existing = existing.parent
     return shutil.disk_usage(existing).free
-
-
-def human_bytes(count: float) -> str:
-    """Writes a number of bytes as people do: `17.1 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < (999.5 if unit == "B" else 999.95):  # what would be written as 1000 is of the next unit
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -53,7 +53,12 @@ class Callback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no 
 
 def in_order(callbacks: Iterable[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
     """Returns callbacks in the order in which they are called; Keras's own count as `Order.ACT`."""
-    return sorted(callbacks, key=lambda callback: getattr(callback, "order", Order.ACT))
+
+    def order_of(callback: keras.callbacks.Callback) -> Order:
+        order = getattr(callback, "order", None)
+        return order if isinstance(order, Order) else Order.ACT
+
+    return sorted(callbacks, key=order_of)
 
 
 def hears_batches(callback: keras.callbacks.Callback) -> bool:

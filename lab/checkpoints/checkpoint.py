@@ -34,7 +34,7 @@ FORMAT = 2
 
 
 class FormatError(OriginError):
-    """A checkpoint that another version of the lab wrote: whole, but not for this one."""
+    """A checkpoint that another version of the lab wrote: intact, but not readable by this one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,12 @@ class Checkpoint:
     """The state after a number of steps.
 
     Args:
-        epoch: epochs done.
+        epoch: complete epochs.
         step: training steps done, over all epochs.
         variables: every variable's value, by kind, place and path.
-        callbacks: what `lab.Callback.state_dict` gave, by class name.
+        callbacks: the states of callbacks, by class name.
         history: the rows of `history.csv` so far.
-        origin: what it comes from, by name: settings, data, versions, machine; but for the machine, another
-            origin is another training.
+        origin: the fingerprint of its training, by name: settings, data, versions, machine.
     """
 
     epoch: int
@@ -60,13 +59,13 @@ class Checkpoint:
 
     @classmethod
     def of(cls, model: keras.Model, epoch: int, step: int, *, copy: bool = True, **rest: Any) -> Checkpoint:
-        """Takes the state of a compiled model.
+        """Reads the state of a compiled model.
 
         Args:
             model: whose state it is.
             epoch, step: done so far.
-            copy: False where it is saved at once and then forgotten: its arrays may be the model's own memory.
-            rest: the other parts.
+            copy: False where it is saved at once: its arrays may then share the memory of the model.
+            rest: the other fields.
         """
         import keras
 
@@ -80,7 +79,7 @@ class Checkpoint:
 
         Args:
             model: a model built as the one that was saved.
-            optimizer: whether to set the optimizer's and the metrics' variables too.
+            optimizer: whether to set all variables, or the weights and the layers' states only.
 
         Raises:
             OriginError: the model has other variables; the first difference is named.
@@ -106,7 +105,7 @@ class Checkpoint:
             variable.assign(self.variables[name])
 
     def save(self, path: Path) -> None:
-        """Writes the checkpoint, whole or not at all.
+        """Writes the checkpoint, completely or not at all.
 
         Raises:
             WriteError: the disk is full or the folder cannot be written.
@@ -117,7 +116,7 @@ class Checkpoint:
         arrays |= self.variables
 
         def parts() -> Iterator[tuple[str, Array]]:
-            for name, value in arrays.items():  # NumPy's format has no name for bfloat16: its bits are stored,
+            for name, value in arrays.items():  # NumPy's format does not know bfloat16: its bits are stored,
                 yield name, value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
             meta["parts"] = {name: [value.dtype.name, digests[name].result()] for name, value in arrays.items()}
             yield _META, np.frombuffer(json.dumps(meta).encode(), np.uint8)  # and its name here
@@ -132,7 +131,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Reads a checkpoint, whose every part has the sha256 that was written down with it.
+        """Reads a checkpoint and verifies the SHA-256 of every part.
 
         Raises:
             FormatError: another version wrote it.
@@ -150,7 +149,7 @@ class Checkpoint:
             values = {name: _as_kind(value, parts[name][0]) for name, value in values.items()}
             damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
             if damaged:
-                raise ValueError(f"{damaged[0]} has another sha256 than was written")
+                raise ValueError(f"the SHA-256 of {damaged[0]} differs from the one that was written")
             _check_meta(meta)
             callbacks = _join(meta["callbacks"], values)
             variables = {name: value for name, value in values.items() if not name.startswith(_ARRAYS)}
@@ -181,7 +180,7 @@ def lacks_variables(model: keras.Model, checkpoint: Checkpoint) -> bool:
 
 
 def _split(state: Any, arrays: dict[str, Array]) -> Any:
-    """Takes the arrays out of what callbacks remember, and leaves their names."""
+    """Moves the arrays out of the states of callbacks, and leaves their names."""
     if isinstance(state, np.ndarray):
         if state.dtype.hasobject:
             raise UsageError("state_dict of a callback: expected arrays of numbers or texts, got one of objects")
@@ -194,7 +193,7 @@ def _split(state: Any, arrays: dict[str, Array]) -> Any:
 
 
 def _join(state: Any, arrays: Mapping[str, Array]) -> Any:
-    """Puts them back."""
+    """Moves the arrays back into the states of callbacks."""
     if isinstance(state, dict):
         if state.keys() == {_ARRAYS}:
             return arrays[state[_ARRAYS]]
@@ -203,7 +202,7 @@ def _join(state: Any, arrays: Mapping[str, Array]) -> Any:
 
 
 def _as_kind(value: Array, name: str) -> Array:
-    """A stored array as the kind that it was: one that NumPy's format has no name for is stored by its bits."""
+    """A stored array with its own dtype: one that NumPy's format does not know is stored by its bits."""
     return value if value.dtype.name == name else value.view(np.dtype(name))
 
 

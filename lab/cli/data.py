@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.filesize import decimal
 
-from lab._utils.files import human_bytes
 from lab.data import DataSet, cache_folder, data_sets
 from lab.errors import DataError, UsageError, nearest, printable
 
@@ -13,7 +13,7 @@ def list_sets(names: list[str], console: Console) -> None:
     """Prints each data set: name, size, whether it is cached, licence."""
     for known in _chosen(names):
         state = f"cached in {known.folder}" if known.is_cached() else "not cached"
-        _say(console, f"{known.name}  {known.title}, {human_bytes(known.size)}, {state}; {known.licence}")
+        _say(console, f"{known.name}  {known.title}, {decimal(known.size)}, {state}; {known.licence}")
     _say(console, f"cache: {cache_folder()}")
 
 

@@ -13,9 +13,10 @@ from rich.text import Text
 from lab.errors import LabError, UsageError, printable
 from lab.experiment import Experiment
 from lab.report import Report
-from lab.report.core import number
+from lab.report.formatting import number
 from lab.report.terminal import show_report
-from lab.runs.run import LATEST, Run, find_runs
+from lab.runs.folders import LATEST
+from lab.runs.run import Run, find_runs
 from lab.runs.status import Status, StopReason
 from lab.settings import show
 from lab.trainer import registry
@@ -115,7 +116,7 @@ def report_again(name: str, console: Console) -> None:
     from lab._utils.logs import log_to
     from lab.data.windows import tokens_of
     from lab.engine import backend
-    from lab.trainer.reporting import check_records, make_report, show_made
+    from lab.trainer.reporting import check_records, make_report, print_report
 
     run = Run.load(name)
     run.lock()
@@ -133,6 +134,6 @@ def report_again(name: str, console: Console) -> None:
             report = make_report(experiment, trainer, run)
         cut = run.stopped == StopReason.SIGNAL  # a report does not complete what was interrupted
         run.set_status(Status.INTERRUPTED if cut else Status.COMPLETED, reason=run.stopped)
-        show_made(report, console)
+        print_report(report, console)
     finally:
         run.unlock()

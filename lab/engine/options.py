@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,9 +91,7 @@ class FitOptions:
             split = dataclasses.replace(split, sample_weight=np.asarray(self.sample_weight))
         if self.class_weight is not None:
             split = _with_class_weight(split, self.class_weight)
-        batches = batches.with_split(split)
-        if not self.shuffle:
-            batches.shuffle = False
+        batches = batches.with_split(split, shuffle=self.shuffle)
         return _limited(batches, self.steps_per_epoch, "steps_per_epoch")
 
     def validating(self, batches: Batches) -> Batches:
@@ -104,15 +101,16 @@ class FitOptions:
             UsageError: an option does not fit the data.
         """
         return _limited(
-            batches.with_split(batches.split, self.validation_batch_size), self.validation_steps, "validation_steps"
+            batches.with_split(batches.split, batch_size=self.validation_batch_size),
+            self.validation_steps,
+            "validation_steps",
         )
 
 
 def _limited(batches: Batches, steps: int | None, name: str) -> Batches:
     if steps is not None:
-        available = math.ceil(len(batches.split) / batches.batch_size)
-        if not 1 <= steps <= available:
-            raise UsageError(f"fit: {name}={steps}: expected 1 to {available}, the batches that the data has")
+        if not 1 <= steps <= batches.steps_per_epoch:
+            raise UsageError(f"fit: {name}={steps}: expected 1 to {batches.steps_per_epoch}, the batches of the data")
         batches.steps_per_epoch = steps
     most = keras.config.max_steps_per_epoch()
     if most:

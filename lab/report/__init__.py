@@ -1,7 +1,8 @@
-"""Reports: written once, in reading order, shown as terminal, JSON, Markdown and HTML."""
+"""Reports: written once, in reading order, and shown as HTML, Markdown, JSON and on the terminal."""
 
 from __future__ import annotations
 
-from lab.report.core import Report
+from lab.report.registry import register
+from lab.report.report import Report
 
-__all__ = ["Report"]
+__all__ = ["Report", "register"]

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, machine, code, command."""
+"""The environment of a run: versions, machine, code, command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "mat
 
 
 def describe() -> dict[str, Any]:
-    """Returns versions, machine, git commit and command line, as JSON has them. Keras must be loaded."""
+    """Returns versions, machine, git commit and command line, for JSON; imports Keras."""
     import keras
 
     return {
@@ -30,20 +30,20 @@ def describe() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Returns what most decides how numbers are rounded: the processor, how many cores of it, and XLA's flags."""
+    """Returns what affects the rounding of numbers most: the processor, the number of cores, and XLA's flags."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cpu": _cpu(), "cores": cores, "xla_flags": os.environ.get("XLA_FLAGS", "")}
 
 
 def versions() -> dict[str, str]:
-    """Returns the installed version of each package that bears on a result."""
-    found = {}
+    """Returns the installed version of each package that affects a result."""
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _cpu() -> str:
@@ -64,7 +64,7 @@ def _memory() -> int | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code in this folder, with `+changes` where files differ from it."""
+    """The commit of the code in this folder, with `+changes` if files differ from it."""
     here = Path(__file__).parent
 
     def git(*args: str) -> str:

@@ -1,49 +1,45 @@
-"""A run: one directory that holds all that one training did."""
+"""A run: one directory that holds everything that one training did."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import datetime
 import html
 import importlib
-import io
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.runs import model_file
 from lab.data import Data
 from lab.data.batching import as_dataset, batched
-from lab.errors import LabError, RunError, nearest
-from lab._utils.files import expand, read_bytes, read_json, write_json, write_text
-from lab.runs.status import Standing, Status, StopReason
+from lab.errors import RunError, nearest
+from lab.runs import folders, model_file
+from lab.runs.records import Records
+from lab.runs.status import Status, StatusFile, StopReason
 
 if TYPE_CHECKING:
     import keras
 
-LATEST = "latest"
-MAX_HISTORY = 1 << 28  # bytes
+EXPERIMENTS = "experiments"  # the package whose modules a run directory may name
 
 
-class Run:
-    """A run directory, while it is written and afterwards.
+class Run(Records):
+    """A run directory, during training and afterwards.
 
-    `settings.json` and `environment.json` are there before training, `history.csv` grows with each
-    epoch, `checkpoints/`, `model.keras`, `report.*` and `figures/` follow. Each file appears whole.
+    `settings.json` and `environment.json` are written before training, `history.csv` grows with each
+    epoch, `checkpoints/`, `model.keras`, `report.*` and `figures/` follow. Each file appears complete or
+    not at all.
 
     Args:
         path: the directory.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._data: Data | None = None
         self._model: keras.Model | None = None
         self._evaluations: dict[str, dict[str, float]] = {}
-        self._standing = Standing(path)
+        self._status = StatusFile(path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status})"
@@ -56,7 +52,7 @@ class Run:
             return f"<p>{html.escape(repr(self))}: no report</p>"
         return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: 80vh; border: 0"></iframe>'
 
-    # --- making and finding -------------------------------------------------------------------
+    # --- directory ----------------------------------------------------------------------------
 
     @classmethod
     def create(cls, experiment: str, run_dir: Path | None = None, root: Path | None = None) -> Run:
@@ -65,17 +61,11 @@ class Run:
         Raises:
             RunError: it exists and is not empty, or cannot be written.
         """
-        if run_dir is None:
-            now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            folder = (root or runs_folder()) / experiment
-            some = [folder / f"{now}-{secrets.token_hex(2)}" for _ in range(8)]  # of one second, two may be alike
-            path = next((one for one in some if not one.exists()), some[0])
-        else:
-            path = run_dir
+        path = run_dir or folders.new_folder(experiment, root)
         try:
             path.mkdir(parents=True, exist_ok=run_dir is not None)
             if any(entry.name != ".lock" for entry in path.iterdir()):
-                raise RunError(f"run_dir={path}: expected a new or empty folder; it holds files already")
+                raise RunError(f"run_dir={path}: expected a new or empty folder, got one that holds files")
             run = cls(path)
             run.lock()
         except OSError as error:
@@ -84,181 +74,65 @@ class Run:
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
-        """Opens a run by its directory, or by an experiment's name (its latest run).
+        """Opens a run by its directory, or the latest run of an experiment by its name.
 
         Raises:
             RunError: there is no run there.
         """
-        folder, home = expand(path), runs_folder() / str(path)
-        for place in (home / LATEST, *reversed(_folders(home))):  # the newest, where none got as far as to be latest
-            if not _is_run(folder) and _is_run(place):
-                folder = place
-        if not _is_run(folder):
-            known = [experiment.name for experiment in _folders(runs_folder())]
-            hint = nearest(str(path), known) or (f"; there are runs of {', '.join(known)}" if known else "")
-            raise RunError(f"{path}: expected a run directory or an experiment that has run{hint}")
-        return cls(folder.resolve())
+        return cls(folders.locate(path))
 
     def point_latest(self) -> None:
-        """Makes `latest`, beside the run, point to it."""
-        link, fresh = self.path.parent / LATEST, self.path.parent / f".{LATEST}-{secrets.token_hex(4)}"
-        with contextlib.suppress(OSError, NotImplementedError):  # a disk without links keeps its runs all the same
+        """Makes the link `latest` in the parent folder point to this run."""
+        link, fresh = self.path.parent / folders.LATEST, self.path.parent / f".latest-{secrets.token_hex(4)}"
+        with contextlib.suppress(OSError, NotImplementedError):  # a disk without links; the run is found by its time
             fresh.symlink_to(self.path.name, target_is_directory=True)
             os.replace(fresh, link)
 
     # --- status -------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Takes the lock that says a process works on this run; a dead process does not hold it.
+        """Takes the lock that marks the run as in use; a dead process does not hold it.
 
         Raises:
-            RunError: another process holds it.
+            BusyError: another process holds it.
+            RunError: the folder cannot be written.
         """
-        self._standing.lock()
+        self._status.lock()
 
     def unlock(self) -> None:
-        """Lets go of the lock."""
-        self._standing.unlock()
+        """Releases the lock."""
+        self._status.unlock()
 
     def set_status(self, status: Status, stage: str = "", reason: str = "") -> None:
-        """Writes where the run stands, and why."""
-        self._standing.write(status, stage, reason)
+        """Writes the status, with the stage and the reason."""
+        self._status.write(status, stage, reason)
 
     @property
     def status(self) -> Status:
-        """Where the run stands; one that says `running` while no process holds it was interrupted."""
-        return self._standing.status
+        """The run's state; `running` without a process that holds the lock is `interrupted`."""
+        return self._status.status
 
     @property
-    def is_whole(self) -> bool:
-        """Whether there is nothing left to do: training has ended by itself, and the report is there."""
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do: training ended by itself, and there is a report."""
         ended = self.stopped not in ("", StopReason.SIGNAL)
         return self.status is Status.COMPLETED and ended and (self.path / "report.json").is_file()
 
     def status_record(self) -> dict[str, Any]:
         """Returns `status.json`: status, stage, reason, time."""
-        return self._standing.record()
-
-    # --- records ------------------------------------------------------------------------------
-
-    def write_settings(self, record: Mapping[str, Any]) -> None:
-        """Writes `settings.json`."""
-        write_json(self.path / "settings.json", record)
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """`settings.json`: experiment, class, preset, settings, trainer."""
-        record = read_json(self.path / "settings.json")
-        if not isinstance(record, dict) or "experiment" not in record:
-            raise RunError(f"{self.path / 'settings.json'}: expected a run's settings")
-        for name, kind in (("experiment", str), ("class", str), ("preset", str | None)):
-            if name in record and not isinstance(record[name], kind):
-                raise RunError(f"{self.path / 'settings.json'}: expected {name} as text, got {record[name]!r:.40}")
-        return record
-
-    def _values(self, name: str) -> dict[str, Any]:
-        values = self.record.get(name)
-        if not isinstance(values, dict):
-            raise RunError(f"{self.path / 'settings.json'}: expected {name} as a mapping, got {values!r:.40}")
-        return values
-
-    @property
-    def experiment(self) -> str:
-        """The experiment's name."""
-        return str(self.record["experiment"])
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The experiment's settings, by name."""
-        return self._values("settings")
-
-    @property
-    def trainer(self) -> dict[str, Any]:
-        """The trainer's settings, by name."""
-        return self._values("trainer")
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """Versions, machine and command, as they were before training."""
-        return self._mapping("environment.json")
-
-    def _mapping(self, name: str) -> dict[str, Any]:
-        found = read_json(self.path / name)
-        if not isinstance(found, dict):
-            raise RunError(f"{self.path / name}: expected a mapping, got {found!r:.40}")
-        return found
+        return self._status.record()
 
     def check(self) -> None:
         """Reads every record.
 
         Raises:
-            LabError: one is damaged; the first is named.
+            LabError: a record is damaged; the message names the first.
         """
-        _ = self.settings, self.trainer, self.history, self.metrics
-        for name in ("status.json", "training.json", "environment.json"):
-            if (self.path / name).exists():
-                self._mapping(name)
-        said = self.status_record().get("status")
-        if said is not None and said not in list(Status):
-            raise RunError(f"{self.path / 'status.json'}: expected one of {', '.join(Status)}, got {said!r:.40}")
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """One mapping an epoch: epoch (from 1), step, seconds, learning_rate, and each metric."""
-        path = self.path / "history.csv"
-        try:
-            rows = csv.DictReader(io.StringIO(read_bytes(path, MAX_HISTORY).decode("utf-8")), strict=True)
-            return [{name: float(value) for name, value in row.items() if value} for row in rows]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: more cells than columns
-            raise RunError(f"{path}: expected a table of numbers, {error}") from None
-
-    def write_history(self, rows: list[dict[str, float]]) -> None:
-        """Writes `history.csv`, a column for each name that any row has."""
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path / "history.csv", buffer.getvalue())
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """`report.json`: metrics, and every item in reading order.
-
-        Raises:
-            LabError: there is no report, or it is damaged.
-        """
-        found = self._mapping("report.json")
-        metrics = found.get("metrics")
-        if not isinstance(metrics, dict) or not all(type(value) in (int, float) for value in metrics.values()):
-            raise RunError(f"{self.path / 'report.json'}: expected metrics as a mapping of numbers")
-        return found
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The finished report's metric values, by name; empty before there is one.
-
-        Raises:
-            LabError: the report is damaged.
-        """
-        return dict(self.report["metrics"]) if (self.path / "report.json").exists() else {}
-
-    @property
-    def stopped(self) -> str:
-        """Why training ended, in words; empty before it has."""
-        with contextlib.suppress(LabError):
-            return str(self._mapping("training.json").get("stopped", ""))
-        return ""
-
-    @stopped.setter
-    def stopped(self, reason: str) -> None:
-        self.write_training(stopped=reason)
-
-    def write_training(self, *, stopped: str, **more: Any) -> None:
-        """Writes `training.json`: why training ended, and which epoch's weights were kept."""
-        write_json(self.path / "training.json", {"stopped": stopped, **more})
+        super().check()
+        if (self.path / "status.json").exists():
+            status = self._mapping("status.json").get("status")
+            if status is not None and status not in list(Status):
+                raise RunError(f"{self.path / 'status.json'}: expected one of {', '.join(Status)}, got {status!r:.40}")
 
     # --- data and model ----------------------------------------------------------------------------
 
@@ -280,7 +154,7 @@ class Run:
 
     @property
     def model(self) -> keras.Model:
-        """The trained model, read from `model.keras` when it is first asked for.
+        """The trained model, read from `model.keras` at the first access.
 
         Raises:
             RunError: there is none, or it cannot be read.
@@ -295,12 +169,12 @@ class Run:
         self._evaluations.clear()
 
     def release_model(self) -> None:
-        """Lets go of the model in memory; it is read from `model.keras` when it is next asked for."""
+        """Frees the model in memory; the next access reads it from `model.keras`."""
         self._model = None
         self._evaluations.clear()
 
     def save_model(self) -> None:
-        """Writes `model.keras`, whole or not at all, without the optimizer's state.
+        """Writes `model.keras`, without the optimizer's state; it appears complete or not at all.
 
         Raises:
             WriteError: the disk is full or the folder cannot be written.
@@ -310,15 +184,15 @@ class Run:
     def _load_model(self) -> keras.Model:
         path = self.path / "model.keras"
         if not path.is_file():
-            raise RunError(f"{self.path}: expected a trained model; the run has none (it is {self.status})")
+            raise RunError(f"{self.path}: expected a trained model, got none (the run is {self.status})")
         module = str(self.record.get("class", "")).partition(":")[0]
-        if module and module != "__main__":
-            with contextlib.suppress(Exception):  # only for the layers that it may register
+        if module.startswith(f"{EXPERIMENTS}."):  # no other: the directory may come from someone else
+            with contextlib.suppress(Exception):  # imported only for the layers that it may register
                 importlib.import_module(module)
         return model_file.load(path)
 
     def weights_hash(self) -> str:
-        """Returns the SHA-256 of the model's weights, in the order that it has them: 64 hex digits."""
+        """Returns the SHA-256 of the model's weights, in the model's order: 64 hex digits."""
         return model_file.weights_hash(self.model)
 
     def evaluate(self, split: str, metric: str = "loss") -> float:
@@ -330,38 +204,12 @@ class Run:
         if split not in self._evaluations:
             batches = batched(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
             self._evaluations[split] = self.model.evaluate(as_dataset(batches), verbose=0, return_dict=True)
-        found = self._evaluations[split]
-        if metric not in found:
-            raise RunError(f"metric {metric!r}: the model has {', '.join(found)}{nearest(metric, found)}")
-        return float(found[metric])
-
-
-def _is_run(folder: Path) -> bool:
-    try:
-        return (folder / "settings.json").is_file()
-    except OSError:  # a name that is too long
-        return False
-
-
-def runs_folder() -> Path:
-    """Returns the folder that runs are kept in: `LAB_RUNS`, else `runs` here."""
-    return Path(os.environ.get("LAB_RUNS") or "runs")
-
-
-def _folders(root: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
-    except (OSError, ValueError):  # ValueError: a zero byte in the name
-        return []
+        values = self._evaluations[split]
+        if metric not in values:
+            raise RunError(f"metric {metric!r}: the model has {', '.join(values)}{nearest(metric, values)}")
+        return float(values[metric])
 
 
 def find_runs(experiment: str | None = None) -> list[Run]:
     """Returns the runs below the runs folder, oldest first."""
-    found = [
-        run
-        for folder in _folders(runs_folder())
-        if experiment in (None, folder.name)
-        for run in _folders(folder)
-        if _is_run(run)
-    ]
-    return [Run(path) for path in sorted(found, key=lambda path: (path.name, str(path)))]
+    return [Run(path) for path in folders.find(experiment)]

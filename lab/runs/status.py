@@ -1,4 +1,4 @@
-"""Where a run stands, told by its status file and by a lock that a dead process does not hold."""
+"""The state of a run: its status file, and a lock that a dead process does not hold."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import filelock
 
-from lab.errors import BusyError, LabError, RunError
 from lab._utils.files import read_json, write_json
+from lab.errors import BusyError, LabError, RunError
 
 
 class Status(enum.StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -38,8 +38,8 @@ class StopReason(enum.StrEnum):
 _STATUSES = {str(status): status for status in Status}
 
 
-class Standing:
-    """The status file and the lock of one run directory.
+class StatusFile:
+    """The status file and the lock of a run directory.
 
     Args:
         folder: the directory.
@@ -66,7 +66,7 @@ class Standing:
         self._lock = lock
 
     def unlock(self) -> None:
-        """Lets go of the lock."""
+        """Releases the lock."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -78,7 +78,7 @@ class Standing:
         write_json(self.folder / "status.json", record)
 
     def record(self) -> dict[str, Any]:
-        """Returns `status.json`; empty where there is none that can be read."""
+        """Returns `status.json`; empty if it cannot be read."""
         try:
             record = read_json(self.folder / "status.json")
         except LabError:
@@ -87,14 +87,14 @@ class Standing:
 
     @property
     def status(self) -> Status:
-        """What the file says, unless it says `running` and nobody holds the lock."""
-        said = _STATUSES.get(str(self.record().get("status", "")), Status.INTERRUPTED)
-        if said is not Status.RUNNING or self._lock is not None:
-            return said
+        """The status in the file; `interrupted` if that is `running` and no process holds the lock."""
+        status = _STATUSES.get(str(self.record().get("status", "")), Status.INTERRUPTED)
+        if status is not Status.RUNNING or self._lock is not None:
+            return status
         try:
             with filelock.FileLock(self.folder / ".lock", timeout=0):
                 return Status.INTERRUPTED
         except filelock.Timeout:
             return Status.RUNNING
-        except OSError:  # a folder that we may only read
-            return said
+        except OSError:  # the folder is read-only
+            return status

@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.filesize import decimal
 
-from lab._utils.files import free_bytes, human_bytes
+from lab._utils.files import free_bytes
 from lab.data import Batches, Data
 from lab.data.arrays import leaves
 from lab.errors import DataError, LabError, ModelError, RunError
@@ -109,6 +110,4 @@ def check_disk(run: Run, model: keras.Model, checkpoints: int) -> None:
     need = 4 * 3 * model.count_params() * (checkpoints + 1) + _REPORT_BYTES
     free = free_bytes(run.path)
     if free < need:
-        raise RunError(
-            f"{run.path}: expected {human_bytes(need)} free for checkpoints and report, got {human_bytes(free)}"
-        )
+        raise RunError(f"{run.path}: expected {decimal(need)} free for checkpoints and report, got {decimal(free)}")

@@ -45,10 +45,12 @@ def batches_for(trainer: TrainerSettings, data: Data) -> tuple[Batches, Batches]
     for split, training in ((data.train, True), (data.validation, False)):
         shuffle = training and trainer.overfit_batches is None
         stop = trainer.max_steps if training else None
-        batches = batched(split, trainer.batch_size, seed=trainer.seed, shuffle=shuffle, stop=stop)
-        if trainer.limit_batches is not None:
-            steps, limit = batches.steps_per_epoch, trainer.limit_batches
-            batches.steps_per_epoch = min(steps, math.ceil(limit * steps) if limit < 1 else int(limit))
+        options: dict[str, Any] = {"seed": trainer.seed, "shuffle": shuffle, "stop": stop}
+        batches = batched(split, trainer.batch_size, **options)
+        limit = trainer.limit_batches
+        if limit is not None:
+            options["limit"] = math.ceil(limit * batches.steps_per_epoch) if limit < 1 else int(limit)
+            batches = batched(split, trainer.batch_size, **options)
         made.append(batches)
     return made[0], made[1]
 
@@ -164,7 +166,7 @@ class Fit:
             self.stopping.release()
         reason = self.stopping.reason or StopReason.EPOCHS
         if reason is StopReason.NOT_FINITE:
-            self.lab_run.stopped = str(reason)
+            self.lab_run.write_training(stopped=str(reason))
             raise ModelError(
                 f"{self._where_it_began(first, repeats)}. A lower learning_rate or global_clipnorm=1 "
                 f"may help; the last good checkpoint is in {self.checkpoints.path}"

@@ -1,4 +1,4 @@
-"""Companions: other trained models that a run's report compares its own with."""
+"""Reference runs: other trained models that a run's report compares its own model with."""
 
 from __future__ import annotations
 
@@ -6,65 +6,71 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lab._utils.files import read_json, write_json
 from lab.errors import LabError, OriginError, StopRequested
 from lab.experiment import Experiment
-from lab.runs.run import Run, runs_folder
+from lab.runs.folders import runs_folder
+from lab.runs.run import Run
 from lab.runs.status import Status, StopReason
+from lab.settings import show
 from lab.trainer.trainer import Trainer
 
 log = logging.getLogger("lab")
 
-FOLDER = "companions"
-_CUT = ("fast_dev_run", "limit_batches", "overfit_batches", "max_steps", "max_time")  # must be as they are here
+FOLDER = "references"
+_SHORTENED = ("fast_dev_run", "limit_batches", "overfit_batches", "max_steps", "max_time")  # must be equal
 
 
-def companion(
+def reference_run(
     run: Run, name: str, experiment: Experiment[Any], *, train: bool = True, ignore: Collection[str] = ()
 ) -> Run | None:
     """Returns a finished run of an experiment, trained for at least as many epochs as `run`, to compare it with.
 
-    The latest run that matches is taken: of the same class, with the same settings, whole, and
-    trained to its end. Where there is none, the experiment is trained now with the trainer's
-    settings of `run`, in `RUN/companions/NAME`. The choice is written down in `companions.json`: a
-    report that is made again compares with the same model.
+    The latest run that matches is taken: of the same class, with the same settings, and trained to its end.
+    If there is none, the experiment is trained now, with the trainer's settings of `run`, in
+    `RUN/references/NAME`. `references.json` records the choice, so that a report that is written again
+    compares with the same model, and the differences in training, which the report lists.
 
     Args:
-        run: the run whose report asks.
-        name: what the companion is to it, a folder's name.
-        experiment: what the companion is a run of.
-        train: whether to train where nothing matches; otherwise that gives None.
+        run: the run whose report compares.
+        name: the reference's role in the comparison; also the name of its folder.
+        experiment: the experiment, with its settings, that the reference is a run of.
+        train: whether to train a reference if no run matches; otherwise the result is None.
         ignore: names of settings in which a match may differ.
 
     Raises:
         LabError: the training failed.
-        StopRequested: it was interrupted; `lab report RUN` goes on.
+        StopRequested: it was interrupted; `lab report RUN` continues.
     """
     trainer = Trainer(**{**run.trainer, "run_dir": None})
-    found = next((one for one in _candidates(run, name) if _matches(one, experiment, trainer, ignore)), None)
-    if found is None and train:
-        found = _trained(run, name, experiment, trainer)
-    if found is not None:
-        log.info("compared with %s: %s", name.replace("_", " "), found.path)
-        _write_choice(run, name, found)
-    return found
+    candidates = _candidates(run, name)
+    match = next((candidate for candidate in candidates if _matches(candidate, experiment, trainer, ignore)), None)
+    if match is None and train:
+        match = _trained(run, name, experiment, trainer)
+    if match is not None:
+        differences = _differences(match, run, experiment)
+        but = f"; it differs in {', '.join(differences)}" if differences else ""
+        log.info("compared with %s: %s%s", name.replace("_", " "), match.path, but)
+        path = os.path.relpath(match.path.resolve(), run.path.resolve())
+        run.write_reference(name, path, differences)
+    return match
 
 
 def _candidates(run: Run, name: str) -> Iterator[Run]:
-    """Completed runs: the one chosen before, the one trained beside the run, then all others, the latest first."""
-    with contextlib.suppress(LabError, KeyError, TypeError):
-        yield from _completed(run.path / Path(read_json(run.path / "companions.json")[name]))
+    """Completed runs: the earlier choice, the one trained in this run's folder, then all others, the latest first."""
+    chosen = run.references.get(name)
+    if chosen is not None:
+        yield from _completed(run.path / chosen.path)
     yield from _completed(run.path / FOLDER / name)
     runs = ("*/*", "*/sweep-*/*/*")  # a sweep has a folder for each value, with one for each attempt
     places = (*runs, *(f"{place}/{FOLDER}/*" for place in runs))
-    found = {path.parent.resolve() for place in places for path in runs_folder().glob(f"{place}/settings.json")}
-    for path in sorted(found, key=_started, reverse=True):
+    paths = {path.parent.resolve() for place in places for path in runs_folder().glob(f"{place}/settings.json")}
+    for path in sorted(paths, key=_started, reverse=True):
         yield from _completed(path)
 
 
@@ -81,61 +87,65 @@ def _started(path: Path) -> float:
 
 
 def _trained(run: Run, name: str, experiment: Experiment[Any], trainer: Trainer) -> Run:
-    path, said = run.path / FOLDER / name, name.replace("_", " ")
+    path, words = run.path / FOLDER / name, name.replace("_", " ")
     trainer = Trainer(**{**trainer.given(), "run_dir": path})
     try:
-        left = gone_on(experiment, trainer, path, report=False)
-        if left is not None:
-            return left
+        resumed = resume_existing(experiment, trainer, path, report=False)
+        if resumed is not None:
+            return resumed
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
-        log.info("no earlier run matches: training %s to compare with", said)
+        log.info("no earlier run matches: training %s to compare with", words)
         return trainer.run(experiment, report=False)
     except StopRequested:
         raise StopRequested(
-            f"interrupted in training {said} to compare with; "
-            f"the run's own model is kept, lab report {run.path} goes on"
+            f"interrupted while training {words} to compare with; "
+            f"the run's own model is kept, lab report {run.path} continues"
         ) from None
 
 
-def gone_on(
+def resume_existing(
     experiment: Experiment[Any], trainer: Trainer, path: Path, *, report: bool, console: Console | None = None
 ) -> Run | None:
-    """Goes on with what a training that was cut off has left in a folder.
+    """Resumes the training that an interrupted process left in a folder, if it is the same training.
 
     Args:
-        experiment, trainer: what that training must have been of; the trainer has its `run_dir`.
+        experiment, trainer: what the training must be of; the trainer has its `run_dir`.
         path: the folder.
-        report: whether the report is made, too.
-        console: where progress and report go.
+        report: whether the report is written, too.
+        console: where progress and report are shown.
 
     Returns:
-        The run; None where there is nothing to go on with: no run, or one of other settings, data or versions.
+        The run; None if the folder holds no run, or one of other settings, data or versions.
 
     Raises:
         LabError, KeyboardInterrupt: as `Trainer.run`.
     """
     from lab.checkpoints.fingerprint import FREE
 
-    left, kind = Run(path), type(experiment)
-    if path.is_dir():  # whatever is there, it is left alone where another process works on it
-        left.lock()
-        left.unlock()
+    run = Run(path)
+    if path.is_dir():  # raises if another process works on it
+        run.lock()
+        run.unlock()
     try:
-        same = left.record.get("class") == f"{kind.__module__}:{kind.__qualname__}"
-        same = same and left.settings == experiment.settings.json_values()
-        now, then = trainer.resolve(experiment).json_values(), left.trainer
+        same = run.record.get("class") == _class_of(experiment)
+        same = same and run.settings == experiment.settings.json_values()
+        now, then = trainer.resolve(experiment).json_values(), run.trainer
         same = same and all(then.get(name) == value for name, value in now.items() if name not in FREE)
         more = now["epochs"] > int(then["epochs"])
-    except (LabError, KeyError, TypeError, ValueError):  # there is none, or one that is damaged
+    except (LabError, KeyError, TypeError, ValueError):  # there is no run, or a damaged one
         return None
     if not same:
         return None
     try:
-        return trainer.resume(experiment, left, more=more, report=report, console=console)
+        return trainer.resume(experiment, run, more=more, report=report, console=console)
     except OriginError as error:
-        log.info("%s: beginning anew: %s", path, " ".join(str(error).split()))
+        log.info("%s: training restarts: %s", path, " ".join(str(error).split()))
         return None
+
+
+def _class_of(experiment: Experiment[Any]) -> str:
+    return f"{type(experiment).__module__}:{type(experiment).__qualname__}"
 
 
 def _matches(candidate: Run, experiment: Experiment[Any], trainer: Trainer, ignore: Collection[str]) -> bool:
@@ -144,24 +154,38 @@ def _matches(candidate: Run, experiment: Experiment[Any], trainer: Trainer, igno
         settings, other = type(experiment.settings)(**record["settings"]), Trainer(**record["trainer"])
     except (LabError, KeyError):  # of another version, or damaged
         return False
-    kind = type(experiment)
     return (
-        record.get("class") == f"{kind.__module__}:{kind.__qualname__}"
+        record.get("class") == _class_of(experiment)
         and all(
             getattr(settings, field) == getattr(experiment.settings, field)
             for field in type(settings).model_fields
             if field not in ignore
         )
-        and all(getattr(other, field) == getattr(trainer, field) for field in _CUT)
+        and all(getattr(other, field) == getattr(trainer, field) for field in _SHORTENED)
         and other.epochs >= trainer.epochs
         and (candidate.path / "model.keras").is_file()
         and candidate.stopped not in ("", StopReason.SIGNAL, StopReason.NOT_FINITE)
     )
 
 
-def _write_choice(run: Run, name: str, found: Run) -> None:
-    choices: dict[str, str] = {}
-    with contextlib.suppress(LabError):
-        choices = dict(read_json(run.path / "companions.json"))
-    choices[name] = os.path.relpath(found.path.resolve(), run.path.resolve())
-    write_json(run.path / "companions.json", choices)
+def _differences(reference: Run, run: Run, experiment: Experiment[Any]) -> list[str]:
+    """Names the settings, the trainer's settings and the versions in which a reference run differs."""
+    pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [
+        (reference.settings, experiment.settings.json_values()),
+        ({**reference.trainer, "run_dir": None}, {**run.trainer, "run_dir": None}),
+        (_versions(reference), _versions(run)),
+    ]
+    return [
+        f"{name}={show(theirs[name])} (here {show(ours[name])})"
+        for theirs, ours in pairs
+        for name in ours
+        if name in theirs and theirs[name] != ours[name]
+    ]
+
+
+def _versions(run: Run) -> dict[str, Any]:
+    try:
+        environment = run.environment
+        return {"backend": environment["backend"], **environment["packages"]}
+    except (LabError, KeyError, TypeError):
+        return {}

@@ -45,7 +45,7 @@ def resume(
     if epochs is not None and epochs < had:
         raise SettingsError([f"epochs={epochs}: expected {had} or more, as the run has"])
     more = epochs is not None and epochs > had
-    if not more and run.is_whole:
+    if not more and run.is_complete:
         raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} would train it further")
     if more:
         trainer = Trainer(**{**run.trainer, "epochs": epochs})

@@ -13,7 +13,7 @@ from lab.errors import SettingsError
 from lab.experiment import Experiment
 from lab.runs.run import Run
 from lab.trainer.config import TrainerSettings
-from lab.trainer.stages import Again, Session
+from lab.trainer.stages import Resume, Session
 
 if TYPE_CHECKING:
     import keras
@@ -54,8 +54,8 @@ class Trainer(TrainerSettings):
             report: whether the report is made, too; `lab report RUN` makes it later.
 
         Raises:
-            LabError: anything that the user can mend. The run's status says `failed`, and why.
-            KeyboardInterrupt: the run was interrupted; its status says so.
+            LabError: anything that the user can fix. The run's status is `failed`, with the reason.
+            KeyboardInterrupt: the run was interrupted, as its status records.
         """
         if not isinstance(experiment, Experiment):
             raise SettingsError([f"experiment={experiment!r}: expected an instance of an Experiment"])
@@ -75,33 +75,33 @@ class Trainer(TrainerSettings):
         console: Console | None = None,
         report: bool = True,
     ) -> Run:
-        """Goes on with a run that was interrupted, as if nothing had happened; see also `lab.resume`.
+        """Resumes a run that was interrupted, as if nothing had happened; see also `lab.resume`.
 
-        Stages that were done are not done again, but for *prepare*.
+        Stages that are complete are not repeated, except *prepare*.
 
         Args:
             experiment: the run's, with its settings.
-            run: what to go on with.
+            run: the run.
             more: whether there are more epochs now than the run has ended with.
-            force: go on from a checkpoint of other settings, data or versions, too.
-            callbacks: those that `run` was given, anew, with what they had remembered.
+            force: whether to resume from a checkpoint of other settings, data or versions, too.
+            callbacks: new instances of those that `run` was given; they get their states back.
             console, report: as in `run`.
 
         Raises:
-            RunError: another process works on the run, or its checkpoint comes from something else.
+            RunError: another process works on the run, or its checkpoint belongs to another training.
             LabError, KeyboardInterrupt: as in `run`.
         """
         trainer = self.resolve(experiment)
         backends.select(trainer.backend, deterministic=trainer.deterministic)
         run.lock()
-        return trainer._run(Session(trainer, experiment, run, callbacks, Again(more, force)), console, report)
+        return trainer._run(Session(trainer, experiment, run, callbacks, Resume(more, force)), console, report)
 
     def _run(self, session: Session, console: Console | None, report: bool) -> Run:
-        from lab.trainer.reporting import show_made
+        from lab.trainer.reporting import print_report
 
         session.console = console = console or current_console() or Console()
         with log_to(console), backends.configured(self.precision, self.seed):
             made = session.run_stages(report=report)
             if made is not None:
-                show_made(made, console)  # after all is written: a reader that goes away changes nothing
+                print_report(made, console)  # after all is written: a reader that goes away changes nothing
         return session.run

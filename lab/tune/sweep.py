@@ -1,4 +1,4 @@
-"""Sweeps: one run for each value of a knob, and one report over all of them."""
+"""Sweeps: one run for each value of a setting, and one report over all of them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.text import Text
 
 from lab._utils.files import sha256, write_json
-from lab._utils.logs import log_to
+from lab._utils.logs import busy, log_to
 from lab.engine import backend
 from lab.errors import SettingsError, UsageError
 from lab.experiment import Experiment
 from lab.report import Report, plots
-from lab.report.terminal import plain, show_report
-from lab.runs.run import Run, runs_folder
+from lab.report.terminal import plain
+from lab.runs.folders import runs_folder
+from lab.runs.run import Run
 from lab.runs.status import Status
 from lab.settings import show
-from lab.trainer.reference import gone_on
+from lab.trainer.reference import resume_existing
 from lab.trainer.registry import configure
+from lab.trainer.reporting import print_report
 from lab.trainer.trainer import Trainer
 
 
@@ -31,21 +33,21 @@ def split_values(text: str) -> list[str]:
 
 
 def choose_axis(experiment: type[Experiment[Any]], values: Mapping[str, str]) -> tuple[str, list[Any]]:
-    """Finds the one knob that has several values; without one, the experiment's own axis.
+    """Returns the one setting that has several values, and those; without one, the experiment's own axis.
 
     Raises:
-        UsageError: there are several such knobs, or none and the experiment names none.
+        UsageError: several settings have several values, or none has and the experiment names no axis.
     """
-    many = {}
+    several = {}
     for name, value in values.items():
         field = experiment.Settings.model_fields.get(name) or Trainer.model_fields.get(name)
         is_list = field is not None and "tuple" in str(field.annotation)
         if ";" in value or ("," in value and not is_list):
-            many[name] = split_values(value)
-    if len(many) > 1:
-        raise UsageError(f"sweep: expected one setting with several values, got {', '.join(many)}")
-    if many:
-        name, points = next(iter(many.items()))
+            several[name] = split_values(value)
+    if len(several) > 1:
+        raise UsageError(f"sweep: expected one setting with several values, got {', '.join(several)}")
+    if several:
+        name, points = next(iter(several.items()))
         if not points:
             raise UsageError(f"sweep: expected several values, got {name}={values[name]}")
         return name, points
@@ -57,12 +59,12 @@ def choose_axis(experiment: type[Experiment[Any]], values: Mapping[str, str]) ->
 class Sweep:
     """One axis of one experiment.
 
-    Its folder is named by the axis and a hash of the other settings, so the same sweep, typed again,
-    finds the runs that it has finished and goes on with the rest.
+    The name of its folder holds the axis and a hash of the other settings: the same command finds the
+    runs that are finished and trains the rest.
 
     Args:
         experiment: the class.
-        knob: the setting to vary.
+        setting: the name of the setting to vary.
         values: its values, each as text or as the setting's type.
         fixed: the other settings.
 
@@ -71,96 +73,94 @@ class Sweep:
     """
 
     def __init__(
-        self, experiment: type[Experiment[Any]], knob: str, values: Sequence[Any], fixed: Mapping[str, Any]
+        self, experiment: type[Experiment[Any]], setting: str, values: Sequence[Any], fixed: Mapping[str, Any]
     ) -> None:
-        if "run_dir" in fixed or knob == "run_dir":
-            raise SettingsError(["run_dir: a sweep makes its own folders; set LAB_RUNS to move them all"])
+        if "run_dir" in fixed or setting == "run_dir":
+            raise SettingsError(["run_dir: expected none, a sweep makes its own folders; LAB_RUNS moves them all"])
         self.experiment = experiment
-        self.knob = knob
+        self.setting = setting
         self.points: dict[Any, dict[str, Any]] = {}
         self._shared: dict[str, Any] = {}
         for value in values:
-            knobs = {**fixed, knob: value}
-            made, trainer = configure(experiment, knobs)
-            full = {**made.settings.json_values(), **trainer.resolve(made).json_values()}
-            key = full.get(knob, value)
-            self.points[tuple(key) if isinstance(key, list) else key] = knobs
-            self._shared = {name: setting for name, setting in full.items() if name != knob}
+            given = {**fixed, setting: value}
+            configured, trainer = configure(experiment, given)
+            full = {**configured.settings.json_values(), **trainer.resolve(configured).json_values()}
+            self.points[_key(full.get(setting, value))] = given
+            self._shared = {name: shared for name, shared in full.items() if name != setting}
 
     @property
     def folder(self) -> Path:
+        """The folder of the sweep's runs and of its report."""
         digest = sha256(json.dumps(self._shared, sort_keys=True).encode())[:8]
-        return runs_folder() / self.experiment.name() / f"sweep-{self.knob}-{digest}"
+        return runs_folder() / self.experiment.name() / f"sweep-{self.setting}-{digest}"
 
     def run(self, console: Console) -> Report:
-        """Trains what is not finished yet and writes the report."""
+        """Trains the points that are not finished, and writes the report."""
         backend.select(self._first_trainer().backend)
         runs: dict[Any, Run] = {}
-        for place, (value, knobs) in enumerate(self.points.items(), 1):
-            label = f"{self.knob}={show(value)}".replace("/", "_")  # a folder's name, also for paths
-            done = self._finished(label)
-            said = f"{label} ({place} of {len(self.points)})" + (", done before" if done else "")
-            console.rule(Text(plain(said)))  # a value may look like markup
-            runs[value] = done or self._train(label, knobs, console)
+        for place, (value, given) in enumerate(self.points.items(), 1):
+            label = f"{self.setting}={show(value)}".replace("/", "_")  # a folder's name, also for paths
+            finished = self._finished(label)
+            heading = f"{label} ({place} of {len(self.points)})" + (", already completed" if finished else "")
+            console.rule(Text(plain(heading)))  # a value may look like markup
+            runs[value] = finished or self._train(label, given, console)
         return self._report(self._with_earlier(runs), console)
 
     def _with_earlier(self, runs: dict[Any, Run]) -> dict[Any, Run]:
-        """Adds the points that the same sweep finished before with other values, in order where they have one."""
-        for path in self.folder.glob(f"{self.knob}=*"):
-            done = self._finished(path.name)
-            if done is not None:
-                value = {**done.trainer, **done.settings}.get(self.knob)
-                runs.setdefault(tuple(value) if isinstance(value, list) else value, done)
+        """Adds the points that the same sweep finished before with other values; sorted if they can be."""
+        for path in self.folder.glob(f"{self.setting}=*"):
+            finished = self._finished(path.name)
+            if finished is not None:
+                value = {**finished.trainer, **finished.settings}.get(self.setting)
+                runs.setdefault(_key(value), finished)
         try:
             return dict(sorted(runs.items()))
         except TypeError:
             return runs
 
     def _finished(self, label: str) -> Run | None:
-        """The newest completed run of a point, if there is one."""
+        """The newest completed run of a point, or None."""
         for path in sorted(self.folder.glob(f"{label}/*/settings.json"), reverse=True):
             run = Run(path.parent)
             if run.status is Status.COMPLETED:
                 return run
         return None
 
-    def _train(self, label: str, knobs: Mapping[str, Any], console: Console) -> Run:
-        taken = len(list((self.folder / label).glob("*")))
-        made, trainer, path = self._attempt(label, knobs, max(taken, 1))
-        run = gone_on(made, trainer, path, report=True, console=console)
+    def _train(self, label: str, given: Mapping[str, Any], console: Console) -> Run:
+        attempts = len(list((self.folder / label).glob("*")))
+        experiment, trainer, path = self._attempt(label, given, max(attempts, 1))
+        run = resume_existing(experiment, trainer, path, report=True, console=console)
         if run is None:
-            made, trainer, _ = self._attempt(label, knobs, taken + 1)
-            run = trainer.run(made, console=console)
+            experiment, trainer, _ = self._attempt(label, given, attempts + 1)
+            run = trainer.run(experiment, console=console)
         return Run(run.path)  # without its model and data: one of them in memory at a time
 
-    def _attempt(self, label: str, knobs: Mapping[str, Any], number: int) -> tuple[Experiment[Any], Trainer, Path]:
+    def _attempt(self, label: str, given: Mapping[str, Any], number: int) -> tuple[Experiment[Any], Trainer, Path]:
         path = self.folder / label / str(number)
-        return *configure(self.experiment, {**knobs, "run_dir": str(path)}), path
+        return *configure(self.experiment, {**given, "run_dir": str(path)}), path
 
     def _report(self, runs: Mapping[Any, Run], console: Console) -> Report:
-        title = f"{self.experiment.name().replace('_', ' ').capitalize()}: {self.knob} swept"
+        title = f"{self.experiment.name().replace('_', ' ').capitalize()}: sweep over {self.setting}"
         report = Report(self.folder, title, f"{len(runs)} runs")
         names = self._common_metrics(runs)
-        report.section("What came out")
         key = self.experiment.key_metric
-        shown = [name for name in (key, *names) if name in names]
-        shown = list(dict.fromkeys(shown))[:4]  # as many as a terminal shows whole
-        rows = [(show(value), *(run.metrics[name] for name in shown)) for value, run in runs.items()]
-        report.table((self.knob, *shown), rows)
-        with plots.style(), log_to(console):
+        with log_to(console), busy("writing the report"), plots.style():
+            report.section("Results")
+            columns = [name for name in dict.fromkeys((key, *names)) if name in names][:4]  # fit on a terminal
+            rows = [(show(value), *(run.metrics[name] for name in columns)) for value, run in runs.items()]
+            report.table((self.setting, *columns), rows)
             numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in runs)
             if numeric and key in names and len(runs) > 1:
                 self._curve(runs, key, report)
-            self._first().report_sweep(self.knob, runs, report)
-        report.write({"experiment": self.experiment.name(), "knob": self.knob, "fixed": self._shared})
+            self._first().report_sweep(self.setting, runs, report)
+            report.write({"experiment": self.experiment.name(), "setting": self.setting, "fixed": self._shared})
         write_json(self.folder / "runs.json", {show(value): str(run.path) for value, run in runs.items()})
-        show_report(report, console)
-        console.print(f"\n{plain(str(self.folder / 'report.html'))}", highlight=False, markup=False, soft_wrap=True)
+        print_report(report, console)
         return report
 
     def _first_trainer(self) -> Trainer:
-        made, trainer = configure(self.experiment, next(iter(self.points.values())))
-        return trainer.resolve(made)
+        experiment, trainer = configure(self.experiment, next(iter(self.points.values())))
+        return trainer.resolve(experiment)
 
     def _first(self) -> Experiment[Any]:
         return configure(self.experiment, next(iter(self.points.values())))[0]
@@ -174,9 +174,9 @@ class Sweep:
         xs, ys = [value for value, _ in ordered], [run.metrics[key] for _, run in ordered]
         better = min if self.experiment.key_metric_mode == "min" else max
         best = better(ordered, key=lambda pair: pair[1].metrics[key])
-        report.metric(f"best_{key}", best[1].metrics[key], f"At {self.knob}={show(best[0])}.")
-        figure = plots.curves({key: (xs, ys)}, x=self.knob, y=key, log_x=min(xs) > 0, markers=True)
-        report.figure("sweep", figure, f"{key} against {self.knob}.")
+        report.metric(f"best_{key}", best[1].metrics[key], f"At {self.setting}={show(best[0])}.")
+        figure = plots.curves({key: (xs, ys)}, x=self.setting, y=key, log_x=min(xs) > 0, markers=True)
+        report.figure("sweep", figure, f"{key} against {self.setting}.")
         if min(xs) > 0 and len(xs) > 1:
             gains = [
                 f"from {show(a)} to {show(b)}: {ya:.4g} to {yb:.4g} ({100 * (yb - ya) / ya:+.1f} %)"
@@ -184,3 +184,8 @@ class Sweep:
                 if ya
             ]
             report.text(f"{key}, step by step: {'; '.join(gains)}.")
+
+
+def _key(value: Any) -> Any:
+    """A value as a key: JSON's lists as tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the hashes and sizes that describe them."""
+"""Files that appear complete or not at all, strict JSON, hashes and free space."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab._utils.files import (
     atomic,
     free_bytes,
-    human_bytes,
     read_json,
     remove_parts,
     sha256,
@@ -222,30 +221,6 @@ def test_bytes_and_their_file_have_the_same_hash(tmp_path_factory: pytest.TempPa
 
 def test_the_hash_is_that_of_the_standard() -> None:
     assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (17_100_000, "17.1 MB"),
-        (2_500_000_000, "2.5 GB"),
-        (3_000_000_000_000, "3.0 TB"),
-        (5_000_000_000_000_000, "5000.0 TB"),
-        (-1500, "-1.5 kB"),
-    ],
-)
-def test_bytes_are_written_as_people_do(count: float, text: str) -> None:
-    assert human_bytes(count) == text
-
-
-@given(st.integers(0, 999_000_000_000_000))
-@example(999_950)
-@example(999_999_999)
-def test_a_number_of_bytes_has_at_most_three_digits_before_the_point(count: int) -> None:
-    assert float(human_bytes(count).split()[0]) < 1000
 
 
 @pytest.mark.parametrize("path", ["", "not/yet", "not/yet/there"])

@@ -115,7 +115,7 @@ def memory(bench: Bench) -> Iterator[Row]:
         "import io, sys; from pathlib import Path; import lab\n"
         "from rich.console import Console; from lab.trainer.registry import load\n"
         "name, steps, folder = sys.argv[1:]\n"
-        "more = {'companions': 'none'} if name == 'denoising_autoencoder' else {}\n"
+        "more = {'reference_runs': 'none'} if name == 'denoising_autoencoder' else {}\n"
         "trainer = lab.Trainer(epochs=1, limit_batches=int(steps), run_dir=Path(folder))\n"
         "trainer.run(load(name)(**more), console=Console(file=io.StringIO()), report=False)\n"
     )

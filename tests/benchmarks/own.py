@@ -103,7 +103,7 @@ def checkpoints(turns: Turns) -> None:
         save(self, *rest)
         saved.append(time.perf_counter() - began)
 
-    rest = {"companions": "none"} if name == "denoising_autoencoder" else {}
+    rest = {"reference_runs": "none"} if name == "denoising_autoencoder" else {}
     trainer = lab.Trainer(epochs=5, limit_batches=share if share < 1 else None, run_dir=turns.folder / "run")
     with mock.patch.object(Checkpoints, "_save", timed):
         run = trainer.run(load(name)(**rest), console=Console(file=io.StringIO()), report=False)
@@ -157,7 +157,7 @@ def peak(turns: Turns) -> None:
         product(a, a).numpy()
         rates.append(2 * size**3 / (time.perf_counter() - began))
     name, limit = turns.options["experiment"], int(turns.options["limit"])
-    rest = {"companions": "none"} if name == "denoising_autoencoder" else {}
+    rest = {"reference_runs": "none"} if name == "denoising_autoencoder" else {}
     experiment = load(name)(**rest)
     data = experiment.prepare()
     trainer = lab.Trainer(limit_batches=limit).resolve(experiment)

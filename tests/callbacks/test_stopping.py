@@ -18,7 +18,7 @@ from lab.callbacks.history import History
 from lab.callbacks.stopping import Patience, Stopping, had_ended, is_finite
 from lab.runs.run import Run
 from lab.runs.status import StopReason
-from tests.callbacks.fitting import AtStep, Clock, hooks, new_fit, small_model, spoil, stop
+from tests.callbacks.fitting import AtStep, Clock, hooks, new_fit, small_model, stop
 
 
 @pytest.fixture(autouse=True)

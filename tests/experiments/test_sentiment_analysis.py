@@ -133,7 +133,7 @@ def test_it_learns_what_can_be_told_apart(trained: lab.Run) -> None:
 def test_the_report_shows_each_part(trained: lab.Run) -> None:
     pictures = {Path(item["file"]).stem for item in items(trained, "picture")}
     assert pictures >= {"confusion", "learning", "curves", "threshold", "reliability"}
-    (slider,) = items(trained, "thresholds")
+    (slider,) = items(trained, "lab.tasks.classification.thresholds.Thresholds")
     assert slider["classes"] == ["bad", "good"]
     assert all(sum(row) == 40 for row in slider["counts"])
     questions = [item["question"] for item in items(trained, "answer")]
@@ -169,8 +169,7 @@ TEXTS = [
 NEW_PROCESS = """
 import json, sys
 import keras
-from lab import layers
-layers.register()
+import lab
 from lab.tasks.classification.metrics import Scaling
 from lab.tasks.text.classifier import TextClassifier
 model = keras.saving.load_model(sys.argv[1])

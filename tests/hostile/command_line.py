@@ -130,7 +130,7 @@ def folders() -> Iterator[Case]:
 
     wanted = "expected a folder to write the run in"
     yield case("a run's folder that is a file", TOY + "run_dir=taken", wanted, make=file("taken"))
-    yield case("a run's folder that holds files", TOY + "run_dir=full", "it holds files already", make=holds)
+    yield case("a run's folder that holds files", TOY + "run_dir=full", "got one that holds files", make=holds)
     yield case("a run's folder below a file", TOY + "run_dir=taken/below", wanted, make=file("taken"))
     yield case("a run's folder that is a loop of links", TOY + "run_dir=loop", wanted, make=loop)
     yield case("a run's folder where nothing can be", TOY + "run_dir=/proc/lab", wanted, make=digits_file)

@@ -98,7 +98,7 @@ def run_settings() -> Iterator[Case]:
     yield case("a list", of("[1, 2]"), "expected a run's settings")
     yield case("null", of("null"), "expected a run's settings")
     yield case(
-        "a name that stands twice", of('{"experiment": "autoencoder", "experiment": "x"}'), "'experiment' stands twice"
+        "a name that stands twice", of('{"experiment": "autoencoder", "experiment": "x"}'), "'experiment' occurs twice"
     )
     yield case("NaN", of('{"experiment": NaN}'), "settings.json: expected JSON, NaN")
     yield case("no experiment in it", changed("settings.json", experiment=None), "expected experiment as text")

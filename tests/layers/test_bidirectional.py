@@ -111,7 +111,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         return usual(x, weights, bias)
 
     monkeypatch.setattr(stacked_tensorflow, "stacked", noted)
-    monkeypatch.setattr(stacked_tensorflow, "FEWEST", 2)
+    monkeypatch.setattr(stacked_tensorflow, "MIN_ROWS", 2)
     return found
 
 

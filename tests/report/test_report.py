@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import importlib.resources
 import io
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +14,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from matplotlib.figure import Figure
 from rich.console import Console
 
 from lab.errors import UsageError
 from lab.report import Report
-from lab.report.core import (
-    Answer,
-    Metric,
-    Picture,
-    Sample,
-    Section,
-    Table,
-    Text,
-    Thresholds,
-    number,
-    numeric_columns,
-    shown,
-    spans,
-)
+from lab.report.formatting import number, numeric_columns, shown, spans
 from lab.report.html import to_html
+from lab.report.items import Answer, Metric, Picture, Sample, Section, Table, Text
 from lab.report.markdown import to_markdown
 from lab.report.terminal import show_report
-
-HOSTILE = {
-    "script": "<script>alert(1)</script>",
-    "handler": '"><img src=x onerror=alert(1)>',
-    "quote": "' onmouseover='alert(1)",
-    "comment": "--></style></title><!--",
-    "template": "{{ 7 * 7 }}{% raw %}{# #}",
-    "link": "[click](javascript:alert(1))",
-    "image": "![x](https://evil.example/x.png)",
-    "autolink": "<https://evil.example>",
-    "reference": "[x]: javascript:alert(1)",
-    "pipes": "a | b || c |",
-    "lines": "one\n\n# two\n\n- three",
-    "code": "``` `x` ```",
-    "emphasis": "*a* _b_ **c** ~~d~~ $e$",
-    "backslash": "a\\ \\| b\\",
-    "entity": "&lt;b&gt; &#60;",
-    "clear": "\x1b[2J\x1b]0;title\x07",
-    "bell": "\x07\x08\x00\rx",
-    "rich": "[red]x[/red] [link=https://evil.example]y[/link]",
-    "unclosed": "[/] [bold",
-    "bidi": "\u202eabc\u2066def\u2069",
-    "rule": "---",
-    "heading": "# x",
-    "quoted": "> x",
-    "bullet": "- x",
-    "plus": "+ x",
-    "numbered": "1. x",
-    "fence": "~~~",
-    "setext": "===",
-}
+from tests.report.reading import HOSTILE, PARSER, Page, flat, printed, structure, words
 
 
 @pytest.fixture
@@ -227,31 +179,6 @@ def test_an_empty_report_is_written_too(report: Report) -> None:
 # --- HTML -------------------------------------------------------------------------------------------
 
 
-class Page(HTMLParser):
-    """The elements, attributes and words of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.comments: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-    def handle_comment(self, data: str) -> None:
-        self.comments.append(data)
-
-    @property
-    def shape(self) -> list[tuple[str, list[str]]]:
-        return [(tag, list(attributes)) for tag, attributes in self.elements if tag != "code"]
-
-
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_no_text_adds_an_element_or_an_attribute_to_the_page(tmp_path: Path, text: str) -> None:
     page, plain = Page(to_html(filled(tmp_path / "a", text))), Page(to_html(filled(tmp_path / "b")))
@@ -323,24 +250,6 @@ def test_neighbouring_metrics_share_a_block(report: Report) -> None:
 
 # --- Markdown ---------------------------------------------------------------------------------------
 
-PARSER = MarkdownIt("commonmark").enable("table").enable("strikethrough")
-
-
-def flat(tokens: list[Token]) -> list[Token]:
-    return [inner for token in tokens for inner in (token, *flat(token.children or []))]
-
-
-def structure(markdown: str) -> list[str]:
-    """The kinds of blocks and spans, without their words and without code."""
-    return [token.type for token in flat(PARSER.parse(markdown)) if token.type not in ("text", "code_inline")]
-
-
-def words(markdown: str) -> str:
-    tokens = flat(PARSER.parse(markdown))
-    return "\n".join(
-        "".join(child.content for child in token.children or []) for token in tokens if token.type == "inline"
-    )
-
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("bare", [False, True], ids=["after_words", "alone"])
@@ -381,12 +290,6 @@ def test_backticks_make_code_in_the_markdown(report: Report) -> None:
 
 
 # --- terminal ---------------------------------------------------------------------------------------
-
-
-def printed(report: Report, *, terminal: bool = False) -> str:
-    file = io.StringIO()
-    show_report(report, Console(file=file, width=300, force_terminal=terminal, legacy_windows=False))
-    return file.getvalue()
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -591,131 +494,3 @@ def test_a_sample_sends_no_escapes_to_a_terminal(tmp_path: Path, text: str) -> N
     assert all(char.isprintable() or char == "\n" for char in plain)
     for line in known_to_a_terminal(text).splitlines():
         assert f"  {line}".rstrip() in plain
-
-
-# --- thresholds -------------------------------------------------------------------------------------
-
-COUNTS = [(0, 1200, 0, 800), (900, 300, 80, 720), (1200, 0, 800, 0)]
-SCRIPT = importlib.resources.files("lab.report").joinpath("thresholds.js").read_text("utf-8")
-
-
-def with_thresholds(folder: Path, text: str = "words") -> Report:
-    report = Report(folder, "Title")
-    report.thresholds(
-        (f"no {text}", f"yes {text}"), [0.0, 0.5, 1.0], COUNTS, start=0.5, costs=(1, 2.5), caption=f"moved {text}"
-    )
-    return report
-
-
-def policy(page: str) -> list[str]:
-    (found,) = [
-        attributes["content"]
-        for tag, attributes in Page(page).elements
-        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
-    ]
-    assert found is not None
-    return [rule.strip() for rule in found.split(";")]
-
-
-def test_thresholds_are_kept_as_plain_numbers(report: Report) -> None:
-    counts: Any = np.array(COUNTS)
-    report.thresholds(("no", "yes"), np.array([0.0, 0.5, 1.0]).tolist(), counts)
-    assert report.items == [Thresholds(("no", "yes"), (0.0, 0.5, 1.0), tuple(COUNTS), 0.5, (1.0, 1.0), "")]
-    (item,) = report.items
-    assert isinstance(item, Thresholds)
-    assert {type(one) for row in item.counts for one in row} == {int}
-
-
-@pytest.mark.parametrize(("thresholds", "counts"), [([0.0], []), ([], []), ([0.0, 1.0], COUNTS)], ids=str)
-def test_thresholds_without_counts_for_each_are_refused(report: Report, thresholds: list[float], counts: Any) -> None:
-    with pytest.raises(UsageError, match=rf"expected counts for each of {len(thresholds)} thresholds, got"):
-        report.thresholds(("no", "yes"), thresholds, counts)
-    assert report.items == []
-
-
-def test_the_script_is_in_the_page_and_the_policy_allows_it_and_no_other(tmp_path: Path) -> None:
-    page = to_html(with_thresholds(tmp_path))
-    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    assert scripts == [SCRIPT]
-    allowed = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
-    assert policy(page) == [
-        "default-src 'none'",
-        "img-src data:",
-        "style-src 'unsafe-inline'",
-        f"script-src 'sha256-{allowed}'",
-    ]
-    assert page.rindex('<div class="thresholds">') < page.index("<script>"), "it runs when what it looks for is there"
-    assert not any(name.startswith("on") for _, attributes in Page(page).elements for name in attributes)
-
-
-def test_a_page_without_thresholds_has_no_script_and_allows_none(tmp_path: Path) -> None:
-    page = to_html(filled(tmp_path))
-    assert "<script" not in page
-    assert not any(rule.startswith("script-src") for rule in policy(page))
-
-
-def test_two_sliders_share_the_script(tmp_path: Path) -> None:
-    report = with_thresholds(tmp_path)
-    report.thresholds(("a", "b"), [0.5], COUNTS[:1])
-    page = to_html(report)
-    assert page.count("<script>") == 1
-    assert page.count('<script type="application/json">') == 2
-
-
-def test_the_script_asks_for_nothing_and_makes_no_markup_of_texts() -> None:
-    for word in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "Function(", "fetch(", "XMLHttp", "import("):
-        assert word not in SCRIPT
-    assert "</script" not in SCRIPT
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", SCRIPT)
-
-
-@pytest.mark.parametrize("text", [*HOSTILE.values(), "</script><script>alert(1)</script>"], ids=[*HOSTILE, "end"])
-def test_names_of_classes_are_data_on_the_page_and_nothing_else(tmp_path: Path, text: str) -> None:
-    report = with_thresholds(tmp_path, text)
-    page = to_html(report)
-    assert Page(page).shape == Page(to_html(with_thresholds(tmp_path))).shape
-    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
-    assert "<" not in data
-    values = json.loads(data)
-    assert values["classes"] == [f"no {text}", f"yes {text}"]
-    assert values["caption"] == f"moved {text}"
-    assert values["counts"] == [list(row) for row in COUNTS]
-    assert (values["thresholds"], values["start"], values["costs"]) == ([0, 0.5, 1], 0.5, [1, 2.5])
-
-
-ROWS = [
-    ("threshold", "precision", "recall", "F1", "TN", "FP", "FN", "TP", "cost"),
-    ("0.000", "0.400", "1.000", "0.571", "0", "1,200", "0", "800", "1,200"),
-    ("0.500", "0.706", "0.900", "0.791", "900", "300", "80", "720", "500"),
-    ("1.000", "", "0.000", "0.000", "1,200", "0", "800", "0", "2,000"),
-]
-
-
-def test_where_nothing_moves_there_is_a_table(tmp_path: Path) -> None:
-    report = with_thresholds(tmp_path)
-    lines = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in to_markdown(report).splitlines()]
-    assert [line for line in lines if len(line) == 9 and not line[0].startswith("---")] == ROWS
-    assert "moved words\n" in to_markdown(report)
-    shown = [tuple(line.split()) for line in printed(report).splitlines()]
-    for row in ROWS:
-        assert tuple(cell for cell in row if cell) in shown
-    (still,) = re.findall(r"<noscript>(.*?)</noscript>", to_html(report), re.DOTALL)
-    cells = re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", still)
-    assert [tuple(cells[place : place + 9]) for place in range(0, 36, 9)] == ROWS
-
-
-def test_of_many_thresholds_the_table_has_eleven() -> None:
-    many = Thresholds(("a", "b"), tuple(np.linspace(0, 1, 201)), ((1, 2, 3, 4),) * 201, 0.5, (1, 1), "c")
-    assert [row[0] for row in many.table().rows] == [f"{step / 10:.3f}" for step in range(11)]
-    assert len(Thresholds(("a", "b"), (0.5,), ((0, 0, 0, 0),), 0.5, (1, 1), "").table().rows) == 1
-
-
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_thresholds_are_read_back_as_they_were_written(tmp_path: Path, text: str) -> None:
-    report = with_thresholds(tmp_path, text)
-    report.write({})
-    again = Report.read(tmp_path, json.loads((tmp_path / "report.json").read_text("utf-8")))
-    assert again.items == report.items
-    assert to_html(again) == to_html(report)
-    assert structure(to_markdown(report)) == structure(to_markdown(with_thresholds(tmp_path)))
-    assert all(char.isprintable() or char == "\n" for char in printed(report))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html.parser
+import importlib
 import os
 import re
 import subprocess
@@ -17,9 +18,10 @@ import numpy as np
 import pytest
 
 import lab
-from lab.runs import model_file
 from lab.errors import DataError, LabError, RunError
-from lab.runs.run import Run, find_runs, runs_folder
+from lab.runs import model_file
+from lab.runs.folders import runs_folder
+from lab.runs.run import Run, find_runs
 from lab.runs.status import Status
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +104,7 @@ def test_a_name_that_is_taken_by_chance_is_refused_not_shared(monkeypatch: pytes
 
                 return datetime.datetime(2024, 1, 1, 12)
 
-    monkeypatch.setattr("lab.runs.run.datetime", Noon)
+    monkeypatch.setattr("lab.runs.folders.datetime", Noon)
     monkeypatch.setattr("secrets.token_hex", lambda count: "ab" * count)
     first = Run.create("toy")
     with pytest.raises(RunError, match="File exists"):
@@ -119,7 +121,7 @@ def test_run_dir_is_used_when_it_is_new_or_empty(tmp_path: Path) -> None:
 def test_a_run_dir_that_holds_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    with pytest.raises(RunError, match="expected a new or empty folder; it holds files already"):
+    with pytest.raises(RunError, match="expected a new or empty folder, got one that holds files"):
         Run.create("toy", tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
 
@@ -337,11 +339,33 @@ def test_a_report_gives_its_metrics() -> None:
     assert run.report["title"] == "title"
 
 
-def test_why_training_ended_is_kept() -> None:
+def test_how_training_ended_is_kept() -> None:
     run = made()
+    assert (run.stopped, run.training) == ("", {})
+    run.write_training(stopped="all epochs done", best_epoch=3, monitor="val_loss", monitor_mode="min")
+    loaded = Run.load(run.path)
+    assert loaded.stopped == "all epochs done"
+    assert loaded.training == {
+        "stopped": "all epochs done",
+        "best_epoch": 3,
+        "monitor": "val_loss",
+        "monitor_mode": "min",
+    }
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"stopped": 3}', '{"best_epoch": "3"}', '{"best_epoch": true}', '{"monitor": null}']
+)
+def test_a_damaged_record_of_training_is_one_line_with_the_path(content: str) -> None:
+    run = made()
+    (run.path / "training.json").write_text(content)
+    with pytest.raises(LabError) as caught:
+        run.training  # noqa: B018
+    assert str(caught.value).startswith(str(run.path / "training.json"))
+    assert "\n" not in str(caught.value)
     assert run.stopped == ""
-    run.stopped = "all epochs done"
-    assert Run.load(run.path).stopped == "all epochs done"
+    with pytest.raises(LabError):
+        run.check()
 
 
 def test_repr_says_path_and_status() -> None:
@@ -392,7 +416,7 @@ def test_a_run_without_data_says_what_to_expect() -> None:
 def test_a_run_without_a_model_says_so_and_its_status() -> None:
     run = made()
     run.set_status(Status.FAILED)
-    with pytest.raises(RunError, match=r"expected a trained model; the run has none \(it is failed\)"):
+    with pytest.raises(RunError, match=r"expected a trained model, got none \(the run is failed\)"):
         run.model  # noqa: B018
 
 
@@ -483,6 +507,47 @@ def test_a_model_with_a_damaged_byte_is_one_line(model_bytes: bytes, share: floa
     message = damaged(made(), bytes(content))
     assert "expected a model that Keras can read, " in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("module", ["antigravity", "planted", "experimentsplanted", "lab.planted", "../planted"])
+def test_a_run_directory_cannot_name_a_module_to_import(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    for name in ("planted", "experimentsplanted", "antigravity"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = made(**{"class": f"{module}:Idea"})
+    run.model = trained
+    run.save_model()
+    assert Run(run.path).model.count_params() == trained.count_params()
+    assert module not in sys.modules
+
+
+def test_a_module_of_the_experiments_package_is_imported_for_its_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import experiments
+
+    (tmp_path / "planted.py").write_text(
+        "import keras\n\n\n"
+        "@keras.saving.register_keras_serializable('planted')\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
+    )
+    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    planted = importlib.import_module("experiments.planted")
+    run = made(**{"class": "experiments.planted:Planted"})
+    run.model = keras.Sequential([keras.Input((3,)), planted.Twice()])
+    run.model.compile("sgd", "mse")
+    run.save_model()
+    for known in (sys.modules, keras.saving.get_custom_objects()):  # as in a process that has not imported it
+        monkeypatch.delitem(known, "experiments.planted", raising=False)
+        monkeypatch.delitem(known, "planted>Twice", raising=False)
+    layer = Run(run.path).model.layers[-1]
+    assert type(layer).__module__ == "experiments.planted"
+    assert type(layer) is not planted.Twice
 
 
 def test_a_released_model_is_read_again(trained: Any) -> None:

@@ -51,7 +51,7 @@ def settings(folder: Path) -> dict[str, dict[str, Any]]:
     small = {"hidden_units": "64", "latent_dim": 8, "data": folder / "digits.npz"}
     return {
         "autoencoder": common | small,
-        "denoising_autoencoder": common | small | {"companions": "none"},
+        "denoising_autoencoder": common | small | {"reference_runs": "none"},
         "text_generation": common
         | {"units": "16", "samples": 2, "sample_length": 60, "temperatures": "0.5,1", "limit_batches": 40},
         "sentiment_analysis": common
@@ -119,7 +119,7 @@ def untouched(name: str, words: list[str], folder: Path) -> tuple[dict[str, Any]
 
 def judge(name: str, what: str, path: Path, wanted: Mapping[str, Any], wrong: str, tally: Tally) -> None:
     """Counts a case whose run has been gone on with; one that was lost is said."""
-    lost = differences(outcome(path), wanted) if Run(path).is_whole else ["everything"]
+    lost = differences(outcome(path), wanted) if Run(path).is_complete else ["everything"]
     tally.cases += 1
     tally.survived += not (lost or wrong)
     if lost or wrong:
@@ -139,7 +139,7 @@ def killed(
             if not kill(process, path, instants[-1]):
                 break
             tally.kills += 1
-            if Run(path).is_whole:  # it had written all that it writes, and was on its way out
+            if Run(path).is_complete:  # it had written all that it writes, and was on its way out
                 break
             stage = Run(path).status_record().get("stage") or "start"
             tally.stages[stage] = tally.stages.get(stage, 0) + 1

@@ -52,7 +52,7 @@ def test_a_disk_that_fails_loses_nothing(
     if not (run.path / "settings.json").is_file():
         assert at == 1  # nothing had begun
         return
-    assert f"lab resume {run.path} goes on" in str(caught.value)
+    assert f"lab resume {run.path} continues" in str(caught.value)
     if not always:
         assert run.status is Status.FAILED
         assert run.status_record()["reason"] == str(caught.value)
@@ -65,11 +65,11 @@ def test_a_disk_that_fails_in_the_report_keeps_the_model(tmp_path: Path) -> None
         lab.Trainer(run_dir=tmp_path / "whole").run(Toy(), console=quiet())
     before = disk.files - 5  # status, figure, page, Markdown, JSON, status
     disk = Disk("full", before, always=True)
-    with pytest.raises(WriteError, match=r"lab report .* makes the report again"), disk.installed():
+    with pytest.raises(WriteError, match=r"lab report .* writes the report again"), disk.installed():
         lab.Trainer(run_dir=tmp_path / "run").run(Toy(), console=quiet())
     run = Run(tmp_path / "run")
     assert run.weights_hash() == Run(tmp_path / "whole").weights_hash()
-    assert not run.is_whole
+    assert not run.is_complete
     assert go_on(run.path, report=True).metrics["test_loss"] == Run(tmp_path / "whole").metrics["test_loss"]
 
 
@@ -119,7 +119,7 @@ def test_every_backends_lack_of_memory_is_known(error: Exception) -> None:
     said = explained(error, Path("run"), "fit", 128)
     assert isinstance(said, OutOfMemoryError)
     assert str(said).startswith("fit: out of memory (")
-    assert "lab resume run goes on" in str(said)
+    assert "lab resume run continues" in str(said)
 
 
 def test_a_lack_of_memory_that_was_seen_to_is_none() -> None:
@@ -146,5 +146,5 @@ def test_a_report_that_raises_says_how_to_make_it_again(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broken report") as caught:
         lab.Trainer(run_dir=tmp_path / "run").run(Toy(fail_in="report"), console=quiet())
     assert caught.value.__notes__ == [
-        f"lab: the trained model is kept: lab report {tmp_path / 'run'} makes the report again"
+        f"lab: the trained model is kept: lab report {tmp_path / 'run'} writes the report again"
     ]

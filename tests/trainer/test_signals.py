@@ -109,7 +109,7 @@ def test_the_first_signal_stops_in_order_and_the_run_goes_on(
     assert (cut.path / "model.keras").is_file()
     process = begin("resume cut")
     assert process.wait(120) == 0, process.communicate()
-    assert cut.is_whole
+    assert cut.is_complete
     assert cut.weights_hash() == Run(tmp_path / "whole").weights_hash()
 
 

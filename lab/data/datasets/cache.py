@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
+from rich.filesize import decimal
 
-from lab._utils.files import free_bytes, human_bytes, read_bytes, read_json, sha256, write_json
+from lab._utils.files import free_bytes, read_bytes, read_json, sha256, write_json
 from lab.data.arrays import Provenance
 from lab.data.datasets.sources import Files, Source, check
 from lab.errors import DataError, LabError, UsageError
@@ -150,7 +151,7 @@ class DataSet:
         root = cache_folder()
         try:
             if free_bytes(root) < 2 * self.size:
-                raise OSError(f"expected {human_bytes(2 * self.size)} free")
+                raise OSError(f"expected {decimal(2 * self.size)} free")
             root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=root, prefix=f".{self.name}-", ignore_cleanup_errors=True) as part:
                 whole = Path(part) / "whole"

@@ -12,6 +12,7 @@ from lab.report import Report, plots
 from lab.tasks.classification import metrics as scores
 from lab.tasks.classification import plots as class_plots
 from lab.tasks.classification.metrics import Confusion
+from lab.tasks.classification.thresholds import Thresholds
 
 OWN = "this network"
 GRID = np.unique(np.round([*np.linspace(0, 1, 161), *scores.sigmoid(np.linspace(-8, 8, 81))], 5))  # finer at the ends
@@ -214,15 +215,10 @@ class BinaryReport:
         counts = np.stack(
             [called.true_negative, called.false_positive, called.false_negative, called.true_positive], axis=1
         )
-        self.report.thresholds(
-            self.classes,
-            tried.tolist(),
-            counts,
-            start=0.5,
-            costs=costs,
-            caption=f"{len(self.test.labels):,} test "
-            f"{self.what} at every threshold: move it, and set what either error costs.",
+        caption = (
+            f"{len(self.test.labels):,} test {self.what} at every threshold: move it, and set what either error costs."
         )
+        self.report.add(Thresholds.of(self.classes, tried.tolist(), counts, start=0.5, costs=costs, caption=caption))
         self._why()
 
     def _at(self, name: str, threshold: float | None, costs: tuple[float, float]) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from sklearn import metrics
 
 from lab.data import Array
 from lab.report import Report
-from lab.report.core import Answer, Picture, Table, Text, Thresholds
+from lab.report.items import Answer, Picture, Table, Text
 from lab.tasks.classification import metrics as scores
 from lab.tasks.classification.report_parts import OWN, BinaryReport, Judged
+from lab.tasks.classification.thresholds import Thresholds
 
 
 def judged(seed: int, count: int = 600, scale: float = 2.0) -> Judged:
