@@ -85,7 +85,7 @@ class BinaryReport:
         metric("calibration_temperature", self.scaling.temperature, "Divides the difference; fitted there, too.")
         if undefined:
             self.report.text(
-                f"Undefined: {', '.join(undefined)}. No test {self.what} are {positive}, or none were predicted {positive}."
+                f"Undefined: {', '.join(undefined)}. No test {self.what} are {positive}, or none is predicted so."
             )
 
     def confusion(self) -> None:
