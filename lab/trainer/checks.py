@@ -110,6 +110,4 @@ def check_disk(run: Run, model: keras.Model, checkpoints: int) -> None:
     need = 4 * 3 * model.count_params() * (checkpoints + 1) + _REPORT_BYTES
     free = free_bytes(run.path)
     if free < need:
-        raise RunError(
-            f"{run.path}: expected {decimal(need)} free for checkpoints and report, got {decimal(free)}"
-        )
+        raise RunError(f"{run.path}: expected {decimal(need)} free for checkpoints and report, got {decimal(free)}")
