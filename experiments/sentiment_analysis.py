@@ -20,19 +20,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from lab import layers
-from lab.data import Array, Batches
+from lab.data import Array
 from lab.data.arrays import SPLITS
 from lab.data.datasets import imdb
 from lab.data.io import labelled
 from lab.data.io.text import read_text
 from lab.data.io.words import CUTS, Reader, Words, number, shorten
 from lab.data.ragged import Ragged
-from lab.engine.fused import fused
 from lab.report import plots
 from lab.tasks.classification.metrics import Scaling, wilson
 from lab.tasks.classification.report_parts import OWN, BinaryReport, Judged
@@ -146,13 +145,6 @@ class SentimentAnalysis(lab.Experiment[Settings]):
         accuracy = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
         model.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, beta_2=0.95), loss, metrics=[accuracy])
         return model
-
-    def fit(self, model: keras.Model, train: Batches, validation: Batches, **options: Any) -> None:
-        step = None
-        if self.settings.adversarial:
-            step = layers.adversarial_step(model, self.settings.adversarial)
-        with fused(model, train, validation, step):
-            model.fit(train.feed(), validation_data=validation.feed(), **options)
 
     # --- report -------------------------------------------------------------------------------
 
@@ -308,3 +300,7 @@ def _tried(given: str, answers: Callable[[str], Iterable[str]]) -> Iterable[str 
 def _row(name: str, right: Array) -> tuple[str, ...]:
     low, high = wilson(float(right.sum()), len(right))
     return name, f"{right.mean():.4f}", f"{low:.4f} to {high:.4f}"
+
+
+if __name__ == "__main__":
+    lab.main()

@@ -1,4 +1,4 @@
-"""One call for the test of an experiment of one's own: `lab.testing.check_experiment(MyIdea, latent_dim=4)`."""
+"""A test of your own experiment in one call: `lab.testing.check_experiment(MyIdea, latent_dim=4)`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,15 @@ import numpy as np
 from rich.console import Console
 
 from lab.callbacks.base import Callback
-from lab.checkpoints.manager import CheckpointFolder
+from lab.callbacks.weights import reset_states
+from lab.checkpoints.manager import CheckpointManager
 from lab.data import Data
-from lab.data.windows import batched
+from lab.data.batching import batched
 from lab.engine import backend
 from lab.experiment import Experiment
 from lab.runs.run import Run
 from lab.runs.status import Status
-from lab.settings import knobs, show
+from lab.settings import list_settings, show
 from lab.trainer.checks import check_data, check_fit, check_model
 from lab.trainer.fit import batches_for
 from lab.trainer.optimizers import configure as configure_model
@@ -40,31 +41,31 @@ def check_experiment(
     overfit_steps: int = 100,
     overfit_to: float = 0.9,
     ignore: Collection[str] = (),
-    **knobs: Any,
+    **settings: Any,
 ) -> None:
-    """Takes an experiment through all that the lab promises of it, on little data.
+    """Checks everything that the lab promises of an experiment, on little data.
 
     It checks that
 
-    - its settings and presets go through text and JSON, and each has a line of help;
-    - `prepare` gives the same data twice, and `build` a fresh compiled model that takes a batch of it;
-    - training on one batch again and again lowers its loss;
+    - its settings and presets survive text and JSON, and each has a line of help;
+    - `prepare` returns the same data twice, and `build` a fresh compiled model that takes a batch of it;
+    - training repeatedly on one batch lowers its loss;
     - a model that is saved and loaded predicts the same, to the last bit;
-    - a run that is killed inside its second epoch and gone on with ends as one that was not: the same
+    - a run that is killed inside its second epoch and resumed ends like an uninterrupted one: the same
       weights, history and metrics, to the last bit;
-    - the report has finite metrics, the key metric among them, and its pages are whole.
+    - the report has finite metrics, the key metric among them, and its pages are complete.
 
-    Runs are made in a folder that is deleted afterwards.
+    Runs are written to a folder that is deleted afterwards.
 
     Args:
         experiment: the class.
         overfit_steps: how often to train on the one batch.
-        overfit_to: the share of its first loss that it must then be below.
-        ignore: metrics of the report that no two runs have in common, such as a speed.
-        **knobs: settings of the experiment and of the trainer that make it quick: small data, a small model.
+        overfit_to: the loss must then be below this share of the first one.
+        ignore: metrics of the report that differ between runs, such as a speed.
+        **settings: those of the experiment and of the trainer that make it quick: small data, a small model.
 
     Raises:
-        AssertionError: for the first of these that does not hold; it says which, and what came.
+        AssertionError: the first of these that does not hold, with what was expected and what was found.
         LabError: settings are wrong, or a stage failed.
 
     Example:
@@ -74,7 +75,7 @@ def check_experiment(
         ```
     """
     with tempfile.TemporaryDirectory(prefix="lab-check-") as folder:
-        checks = _Checks(experiment, knobs, Path(folder), {*_TIMES, *ignore})
+        checks = _Checks(experiment, settings, Path(folder), {*_TIMES, *ignore})
         checks.settings()
         checks.hooks()
         checks.overfits(overfit_steps, overfit_to)
@@ -100,15 +101,15 @@ class _Kill(Callback):
 
 
 class _Checks:
-    def __init__(self, kind: type[Experiment[Any]], knobs: dict[str, Any], folder: Path, ignore: set[str]) -> None:
+    def __init__(self, kind: type[Experiment[Any]], settings: dict[str, Any], folder: Path, ignore: set[str]) -> None:
         self.kind = kind
-        self.knobs = knobs
+        self.given = settings
         self.folder = folder
         self.ignore = ignore
         self.console = Console(file=io.StringIO(), width=120)
 
     def _made(self, **more: Any) -> tuple[Experiment[Any], Trainer]:
-        made, trainer = configure(self.kind, {**self.knobs, **more})
+        made, trainer = configure(self.kind, {**self.given, **more})
         backend.select(trainer.resolve(made).backend)
         return made, trainer
 
@@ -120,9 +121,9 @@ class _Checks:
         made, _ = self._made()
         kind, settings = type(made.settings), made.settings
         self._expect(kind(**settings.json_values()) == settings, "Settings", "expected the same after JSON")
-        text = {knob.name: show(getattr(settings, knob.name)) for knob in knobs(kind)}
+        text = {knob.name: show(getattr(settings, knob.name)) for knob in list_settings(kind)}
         self._expect(kind(**text) == settings, "Settings", "expected the same after text, as a command line has it")
-        for knob in knobs(kind):
+        for knob in list_settings(kind):
             self._expect(
                 bool(knob.help.strip()), f"Settings.{knob.name}", "expected a line of help: lab.field(..., help)"
             )
@@ -139,7 +140,7 @@ class _Checks:
             self._expect(same, "prepare", "expected the same data at each call; take a seed for what is random")
             model, other = made.build(data), made.build(data)
             check_model(model, f"{self.kind.__name__}.build")
-            self._expect(model is not other, "build", "expected a fresh model at each call, the same came twice")
+            self._expect(model is not other, "build", "expected a fresh model at each call, got the same one twice")
             train, _ = batches_for(trainer, data)
             check_fit(model, train)
             self._saves(model, made, data, trainer)
@@ -147,7 +148,7 @@ class _Checks:
     def _saves(self, model: keras.Model, made: Experiment[Any], data: Data, trainer: Trainer) -> None:
         run = Run(self.folder / "saved")
         run.path.mkdir()
-        run.write_settings({"experiment": made.name(), "class": f"{self.kind.__module__}:{self.kind.__qualname__}"})
+        run.write_settings({"experiment": made.name(), "class": self.kind.import_path()})
         inputs = next(batched(data.validation, trainer.batch_size, shuffle=False).epoch(0))[0]
         run.model = model
         before = _predicted(model, inputs)
@@ -189,14 +190,16 @@ class _Checks:
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         steps = len(self.whole.history) and int(self.whole.history[0]["step"])
         with contextlib.suppress(_Killed):
-            trainer.run(_with(made, _Kill(steps + max(1, steps // 2))), console=self.console)
-        self._expect(not Run(self.folder / "killed").is_complete, "fit", "expected callbacks to hear every step")
+            trainer.run(made, callbacks=[_Kill(steps + max(1, steps // 2))], console=self.console)
+        self._expect(not Run(self.folder / "killed").is_complete, "fit", "expected every step to reach callbacks")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
-        done = trainer.resume(_with(made, _Kill(0)), Run(self.folder / "killed"), console=self.console)
+        done = trainer.resume(made, Run(self.folder / "killed"), callbacks=[_Kill(0)], console=self.console)
         told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
         different = [name for name in told if told[name] != found[name]]
         self._expect(
-            not different, "fit", f"expected a killed run to end as a whole one; {', '.join(different)} differ"
+            not different,
+            "fit",
+            f"expected a resumed run to end like an uninterrupted one; {', '.join(different)} differ",
         )
 
     def reports(self) -> None:
@@ -207,7 +210,7 @@ class _Checks:
         lost = [name for name, value in metrics.items() if not math.isfinite(value)]
         self._expect(not lost, "report", f"expected finite metrics, {', '.join(lost)} are not")
         page = (run.path / "report.html").read_text("utf-8")
-        self._expect(page.rstrip().endswith("</html>"), "report", "expected a whole page report.html")
+        self._expect(page.rstrip().endswith("</html>"), "report", "expected a complete page report.html")
         missing = [
             item["file"]
             for item in run.report["items"]
@@ -217,33 +220,20 @@ class _Checks:
 
     def _run(self, place: str, *callbacks: Callback, report: bool = True, **more: Any) -> Run:
         made, trainer = self._made(**more, run_dir=str(self.folder / place))
-        return trainer.run(_with(made, *callbacks), console=self.console, report=report)
-
-
-def _with(experiment: Experiment[Any], *callbacks: Callback) -> Experiment[Any]:
-    """Adds to an experiment's own callbacks."""
-    own = experiment.callbacks
-
-    def all_of_them() -> Sequence[keras.callbacks.Callback]:
-        return [*own(), *callbacks]
-
-    experiment.callbacks = all_of_them  # type: ignore[method-assign]
-    return experiment
+        return trainer.run(made, callbacks=callbacks, console=self.console, report=report)
 
 
 def _predicted(model: keras.Model, inputs: Any) -> list[np.ndarray[Any, Any]]:
-    for layer in model._flatten_layers():
-        if getattr(layer, "stateful", False):
-            layer.reset_state()
+    reset_states(model)
     result = model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False)
     return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(result)]
 
 
 def _outcome(run: Run, ignore: Collection[str]) -> dict[str, Any]:
-    """What must be the same."""
+    """Everything that must be the same."""
     run = Run(run.path)
     history = [{name: value for name, value in row.items() if name not in ignore} for row in run.history]
     metrics = {name: value for name, value in run.metrics.items() if name not in ignore}
-    newest = CheckpointFolder(run.path / "checkpoints").newest()
+    newest = CheckpointManager(run.path / "checkpoints").newest()
     state = {} if newest is None else {name: value.tobytes() for name, value in newest.variables.items()}
     return {"weights": run.weights_hash(), "history": history, "metrics": metrics, "the training state": state}

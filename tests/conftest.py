@@ -1,4 +1,4 @@
-"""What the tests share: made data, an own cache and an own folder of runs."""
+"""What the tests share: generated data, and a cache and a folder of runs for each test."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import hypothesis
 import numpy as np
 import pytest
 
-import lab  # first, so that Keras is not imported before a test needs it
-
-lab.backend.set_xla_flags()  # for all tests alike, whichever compiles first
-
+# `make test` draws the same examples each time, so that no random find stops an unrelated change; `make fuzz` draws
+# new ones with the profile "fuzz".
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")),
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.load_profile("fixed")
 
 # Files of few tests that take long: begun first, so that no worker waits for the other at the end.
 LONG = ("test_on_jax.py", "test_contract.py", "test_signals.py", "test_new.py", "test_denoising_autoencoder.py")

@@ -17,7 +17,7 @@ from rich.console import Console
 import lab
 from lab._utils.files import sha256
 from lab.checkpoints.checkpoint import Checkpoint
-from lab.checkpoints.manager import EPOCH, CheckpointFolder
+from lab.checkpoints.manager import EPOCH, CheckpointManager
 from lab.runs.run import Run
 from lab.trainer.registry import experiment_of
 from tests.toy import Toy
@@ -109,14 +109,14 @@ def killed(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks
 
 def last(run: Run) -> Checkpoint:
     """The newest checkpoint after a whole epoch."""
-    folder = CheckpointFolder(run.path / "checkpoints")
+    folder = CheckpointManager(run.path / "checkpoints")
     return folder.load([entry for entry in folder.index if entry["kind"] == EPOCH][-1])
 
 
 def facts(run: Run) -> dict[str, Any]:
     """All that must be the same, however often a run was killed; of its variables the hashes."""
     run = Run.load(run.path)
-    index = CheckpointFolder(run.path / "checkpoints").index
+    index = CheckpointManager(run.path / "checkpoints").index
     newest = last(run)
     state: dict[str, Any] = {name: sha256(value.tobytes()) for name, value in newest.variables.items()}
     return {

@@ -125,7 +125,7 @@ class Lost(Toy):
         (Shared, r"Shared\.build: expected a fresh model at each call"),
         (Unsaved, r"Unsaved\.build: expected a saved model to predict the same, it differs by \d"),
         (Stubborn, r"Stubborn\.build: expected training on one batch to lower its loss below 0\.9 of the first"),
-        (Inexact, r"Inexact\.fit: expected a killed run to end as a whole one; weights, history, metrics"),
+        (Inexact, r"Inexact\.fit: expected a resumed run to end like an uninterrupted one; weights, history, metrics"),
         (NoKey, r"NoKey\.report: expected the key metric 'test_accuracy'"),
         (Lost, "ratio"),
     ],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from rich import progress as rich_progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from lab.callbacks.base import Callback
-from lab.data import Batches
+from lab.callbacks.base import Callback, Order
+from lab.callbacks.history import scalars
+from lab.callbacks.progress import Progress
 from lab.runs.run import Run
 
 _SHOWN = 4  # metrics beside the bar
@@ -21,19 +23,22 @@ class ProgressBars(Callback):
 
     Args:
         console: where to write; a file or a pipe gets one plain line an epoch.
-        batches: the training batches, whose sizes give the speed.
+        progress: counts the steps, of batches whose sizes give the speed.
         monitor: the metric of which the best is shown.
         mode: `min` or `max`, whichever is better.
     """
 
-    def __init__(self, console: Console, batches: Batches, monitor: str, mode: str) -> None:
+    order = Order.RECORD
+
+    def __init__(self, console: Console, progress: Progress, monitor: str, mode: str) -> None:
         super().__init__()
         self.console = console
-        self.batches = batches
+        self.progress = progress
+        self.batches = progress.batches
         self.monitor = monitor
         self.mode = mode
         self.best: float | None = None
-        self._bars: Progress | None = None
+        self._bars: rich_progress.Progress | None = None
         self._tasks: tuple[TaskID, TaskID] | None = None
         self._began = 0.0
         self._epoch = 0
@@ -45,7 +50,7 @@ class ProgressBars(Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if not self._live:
             return
-        self._bars = Progress(
+        self._bars = rich_progress.Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -71,15 +76,16 @@ class ProgressBars(Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self._bars is None or self._tasks is None:
             return
-        done = min(self.batches.position[1] + batch + 1, self.batches.steps(self._epoch))
+        done = self.progress.step
         before = sum(self.batches.steps(epoch) for epoch in range(self._epoch))
-        speed = (batch + 1) * self.batches.batch_size / max(time.monotonic() - self._began, 1e-9)
-        said = f"{speed:,.0f} examples/s  {_metrics(logs or {})}"
+        here = done - self.progress.first_step(self._epoch)  # in this process
+        speed = here * self.batches.batch_size / max(time.monotonic() - self._began, 1e-9)
+        said = f"{speed:,.0f} examples/s  {_metrics(scalars(logs))}"
         self._bars.update(self._tasks[0], completed=done, said=said)
         self._bars.update(self._tasks[1], completed=before + done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
+        logs = scalars(logs)
         value = logs.get(self.monitor)
         if value is not None and (self.best is None or (value < self.best) == (self.mode == "min")):
             self.best = float(value)

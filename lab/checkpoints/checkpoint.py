@@ -1,17 +1,16 @@
-"""The whole state of training in one file.
+"""The complete state of training in one file.
 
 `.keras` and `.weights.h5` leave out the state of Keras's `SeedGenerator` (Dropout, noise) and the
-metrics' sums; a checkpoint holds every variable that the model, its optimizer and its metrics have.
+sums of the metrics. A checkpoint holds every variable that the model leads to: weights, optimizers,
+metrics, random generators.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16)
 import numpy as np
 
 from lab._utils.files import atomic, read_bytes
+from lab.checkpoints.variables import named_variables
 from lab.data import Array
 from lab.data.io.formats import read_npz, write_npz
 from lab.errors import OriginError, RunError, UsageError
@@ -29,13 +29,12 @@ from lab.errors import OriginError, RunError, UsageError
 if TYPE_CHECKING:
     import keras
 
-_COUNT = re.compile(r"_[0-9]+(?=[_/]|$)")  # Keras counts the layers of a process: dense, dense_1, ...
 _META, _ARRAYS = "meta", "callbacks/"  # parts that are not variables
 FORMAT = 2
 
 
 class FormatError(OriginError):
-    """A checkpoint that another version of the lab wrote: whole, but not for this one."""
+    """A checkpoint that another version of the lab wrote: intact, but not readable by this one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +42,12 @@ class Checkpoint:
     """The state after a number of steps.
 
     Args:
-        epoch: epochs done.
+        epoch: complete epochs.
         step: training steps done, over all epochs.
         variables: every variable's value, by kind, place and path.
-        callbacks: what `lab.Callback.state_dict` gave, by class name.
+        callbacks: the states of callbacks, by class name.
         history: the rows of `history.csv` so far.
-        origin: what it comes from, by name: settings, data, versions, machine; but for the machine, another
-            origin is another training.
+        origin: the fingerprint of its training, by name: settings, data, versions, machine.
     """
 
     epoch: int
@@ -61,19 +59,19 @@ class Checkpoint:
 
     @classmethod
     def of(cls, model: keras.Model, epoch: int, step: int, *, copy: bool = True, **rest: Any) -> Checkpoint:
-        """Takes the state of a compiled model.
+        """Reads the state of a compiled model.
 
         Args:
             model: whose state it is.
             epoch, step: done so far.
-            copy: False where it is saved at once and then forgotten: its arrays may be the model's own memory.
-            rest: the other parts.
+            copy: False where it is saved at once: its arrays may then share the memory of the model.
+            rest: the other fields.
         """
         import keras
 
         build_optimizer(model)
         taken = keras.ops.convert_to_numpy if copy else _view
-        values = {name: taken(variable) for name, variable in _variables(model).items()}
+        values = {name: taken(variable) for name, variable in named_variables(model).items()}
         return cls(epoch, step, values, **rest)
 
     def restore(self, model: keras.Model, *, optimizer: bool = True) -> None:
@@ -81,33 +79,33 @@ class Checkpoint:
 
         Args:
             model: a model built as the one that was saved.
-            optimizer: whether to set the optimizer's and the metrics' variables too.
+            optimizer: whether to set all variables, or the weights and the layers' states only.
 
         Raises:
             OriginError: the model has other variables; the first difference is named.
         """
+        kinds = ("trainable/", "state/", "optimizer/", "other/") if optimizer else ("trainable/", "state/")
         if optimizer:
             build_optimizer(model)
-        wanted = _variables(model)
+        wanted = named_variables(model)
         if not optimizer:
-            wanted = {name: v for name, v in wanted.items() if name.startswith(("trainable/", "state/"))}
-        kinds = ("trainable/", "state/", "optimizer/") if optimizer else ("trainable/", "state/")
+            wanted = {name: v for name, v in wanted.items() if name.startswith(kinds)}
         for name in self.variables:
             if name.startswith(kinds) and name not in wanted:
                 raise OriginError(f"checkpoint of step {self.step}: the model has no variable {name}")
         for name, variable in wanted.items():
             if name not in self.variables:
-                raise OriginError(f"checkpoint of step {self.step}: expected a variable {name}, there is none")
+                raise OriginError(f"checkpoint of step {self.step}: expected a variable {name}, it has none")
             if tuple(variable.shape) != self.variables[name].shape:
                 raise OriginError(
                     f"checkpoint of step {self.step}: {name} is {self.variables[name].shape}, "
-                    f"the model's is {tuple(variable.shape)}; it goes on with the model, and the lab, that wrote it"
+                    f"the model's is {tuple(variable.shape)}; resume with the model, and the lab, that wrote it"
                 )
         for name, variable in wanted.items():
             variable.assign(self.variables[name])
 
     def save(self, path: Path) -> None:
-        """Writes the checkpoint, whole or not at all.
+        """Writes the checkpoint, completely or not at all.
 
         Raises:
             WriteError: the disk is full or the folder cannot be written.
@@ -118,7 +116,7 @@ class Checkpoint:
         arrays |= self.variables
 
         def parts() -> Iterator[tuple[str, Array]]:
-            for name, value in arrays.items():  # NumPy's format has no name for bfloat16: its bits are stored,
+            for name, value in arrays.items():  # NumPy's format does not know bfloat16: its bits are stored,
                 yield name, value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
             meta["parts"] = {name: [value.dtype.name, digests[name].result()] for name, value in arrays.items()}
             yield _META, np.frombuffer(json.dumps(meta).encode(), np.uint8)  # and its name here
@@ -133,7 +131,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Reads a checkpoint, whose every part has the sha256 that was written down with it.
+        """Reads a checkpoint and verifies the SHA-256 of every part.
 
         Raises:
             FormatError: another version wrote it.
@@ -151,7 +149,7 @@ class Checkpoint:
             values = {name: _as_kind(value, parts[name][0]) for name, value in values.items()}
             damaged = [name for name, value in values.items() if _digest(value) != parts[name][1]]
             if damaged:
-                raise ValueError(f"{damaged[0]} has another sha256 than was written")
+                raise ValueError(f"the SHA-256 of {damaged[0]} differs from the one that was written")
             _check_meta(meta)
             callbacks = _join(meta["callbacks"], values)
             variables = {name: value for name, value in values.items() if not name.startswith(_ARRAYS)}
@@ -170,19 +168,19 @@ def _check_meta(meta: Mapping[str, Any]) -> None:
 
 
 def build_optimizer(model: keras.Model) -> None:
-    """Makes the optimizer's variables, as Keras does in the first step."""
-    import keras
+    """Creates the optimizer's variables, as Keras does in the first step."""
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
-    optimizer = model.optimizer
-    if optimizer is not None and not optimizer.built:
-        # Elsewhere Keras makes them outside a step; those of a LossScaleOptimizer have shorter names then.
-        scoped = keras.backend.backend() == "tensorflow"
-        with keras.name_scope(optimizer.name, caller=optimizer) if scoped else contextlib.nullcontext():
-            optimizer.build(model.trainable_variables)
+
+def lacks_variables(model: keras.Model, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has variables that the model has not created yet, such as those of a second optimizer."""
+    names = named_variables(model)
+    return any(name.startswith("other/") and name not in names for name in checkpoint.variables)
 
 
 def _split(state: Any, arrays: dict[str, Array]) -> Any:
-    """Takes the arrays out of what callbacks remember, and leaves their names."""
+    """Moves the arrays out of the states of callbacks, and leaves their names."""
     if isinstance(state, np.ndarray):
         if state.dtype.hasobject:
             raise UsageError("state_dict of a callback: expected arrays of numbers or texts, got one of objects")
@@ -195,7 +193,7 @@ def _split(state: Any, arrays: dict[str, Array]) -> Any:
 
 
 def _join(state: Any, arrays: Mapping[str, Array]) -> Any:
-    """Puts them back."""
+    """Moves the arrays back into the states of callbacks."""
     if isinstance(state, dict):
         if state.keys() == {_ARRAYS}:
             return arrays[state[_ARRAYS]]
@@ -204,7 +202,7 @@ def _join(state: Any, arrays: Mapping[str, Array]) -> Any:
 
 
 def _as_kind(value: Array, name: str) -> Array:
-    """A stored array as the kind that it was: one that NumPy's format has no name for is stored by its bits."""
+    """A stored array with its own dtype: one that NumPy's format does not know is stored by its bits."""
     return value if value.dtype.name == name else value.view(np.dtype(name))
 
 
@@ -221,23 +219,3 @@ def _view(variable: Any) -> Array:
     except (AttributeError, TypeError, ValueError):  # of another backend, or bfloat16, which no buffer has: a copy
         values: Array = keras.ops.convert_to_numpy(variable)
         return values
-
-
-def _variables(model: keras.Model) -> dict[str, Any]:
-    """Every variable of training by a name that is the same for the same code: kind, place, path."""
-    import keras
-
-    tracked = {id(variable) for variable in model.variables}
-    states = [getattr(layer, "states", None) for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
-    kinds = {
-        "trainable": model.trainable_variables,
-        "state": model.non_trainable_variables,
-        "optimizer": model.optimizer.variables if model.optimizer is not None else [],
-        "metrics": model.metrics_variables,
-        "carried": [one for one in keras.tree.flatten(states) if one is not None and id(one) not in tracked],
-    }
-    return {
-        f"{kind}/{place:04d}/{_COUNT.sub('', variable.path).replace('/', '.')}": variable
-        for kind, variables in kinds.items()
-        for place, variable in enumerate(variables)
-    }

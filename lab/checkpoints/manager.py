@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which there are, which are kept, and which is the one to use."""
+"""The checkpoints of a run: which exist, which are kept, and which one to use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from lab._utils.files import read_json, write_json
@@ -21,22 +22,22 @@ _FILE = re.compile(r"(step|inside|cut)-[0-9]{8,}\.npz")
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether an entry of an index is one; a file that it names elsewhere would be deleted in its time."""
+    """Whether a value is a valid entry of an index; a file that it names elsewhere would be deleted later."""
     return (
         isinstance(entry, dict)
         and _FILE.fullmatch(str(entry.get("file"))) is not None
         and entry.get("kind", EPOCH) in (EPOCH, INSIDE, CUT)
         and all(type(entry.get(name)) is int for name in ("epoch", "step"))
-        and (entry.get("value", "") is None or type(entry["value"]) in (int, float))
+        and type(entry.get("value", "missing")) in (int, float, NoneType)
     )
 
 
-class CheckpointFolder:
+class CheckpointManager:
     """The checkpoints of one run: the last ones and the best ones by a metric; others are deleted.
 
-    There are three kinds: after a whole epoch; inside an epoch, to go on from, of which the last two
-    are kept; and after an epoch that was cut, which can be the best but not be gone on from, as its
-    validation has cleared the sums of the metrics.
+    There are three kinds: after a complete epoch; inside an epoch, to resume from, of which the last two
+    are kept; and after an epoch that was cut, which can be the best but cannot be resumed from, because
+    validation has reset the sums of the metrics.
 
     Args:
         path: the folder.
@@ -53,27 +54,27 @@ class CheckpointFolder:
 
     @property
     def index(self) -> list[dict[str, Any]]:
-        """One entry a kept checkpoint, oldest first: file, kind, epoch, step, value.
+        """One entry for each kept checkpoint, oldest first: file, kind, epoch, step, value.
 
-        Where the file is missing or damaged, it is made of the checkpoints that are whole, and that is said.
+        Where the file is missing or damaged, it is rebuilt from the checkpoints that can be read, with a warning.
         """
-        path, said = self.path / "index.json", "it is missing"
+        path, reason = self.path / "index.json", "it is missing"
         if path.exists():
             try:
-                found = read_json(path)
-                if isinstance(found, list) and all(_is_entry(entry) for entry in found):
-                    return [{"kind": EPOCH, **entry} for entry in found]  # earlier versions knew no other kind
-                said = "expected a list of checkpoints"
+                entries = read_json(path)
+                if isinstance(entries, list) and all(_is_entry(entry) for entry in entries):
+                    return [{"kind": EPOCH, **entry} for entry in entries]  # earlier versions knew no other kind
+                reason = "expected a list of checkpoints"
             except LabError as error:
-                said = str(error)
-        found = self._rebuilt()
-        if found or path.exists():
-            log.warning("%s: its index is made again from %d whole checkpoints; %s", self.path, len(found), said)
-        return found
+                reason = str(error)
+        entries = self._rebuild()
+        if entries or path.exists():
+            log.warning("%s: the index is rebuilt from %d intact checkpoints; %s", self.path, len(entries), reason)
+        return entries
 
-    def _rebuilt(self) -> list[dict[str, Any]]:
-        """The entries of the checkpoints that are whole, as they were written."""
-        monitor, found = self._monitor(), []
+    def _rebuild(self) -> list[dict[str, Any]]:
+        """The entries of the checkpoints that can be read."""
+        monitor, entries = self._monitor(), []
         for file in sorted(self.path.glob("*.npz")):
             match = _FILE.fullmatch(file.name)
             if match is None:
@@ -83,24 +84,24 @@ class CheckpointFolder:
             except FormatError:
                 raise
             except RunError as error:
-                log.warning("%s; it is left out", error)
+                log.warning("%s; it is ignored", error)
                 continue
             kind = EPOCH if match[1] == "step" else match[1]
             value = checkpoint.history[-1].get(monitor) if kind != INSIDE and checkpoint.history else None
             entry = {"file": file.name, "kind": kind, "epoch": checkpoint.epoch, "step": checkpoint.step}
-            found.append(entry | {"value": value if value is None or math.isfinite(value) else None})
-        return sorted(found, key=lambda entry: entry["step"])
+            entries.append(entry | {"value": value if value is None or math.isfinite(value) else None})
+        return sorted(entries, key=lambda entry: entry["step"])
 
     def _monitor(self) -> str:
-        """The metric that says which is best, as the run's settings have it; a checkpoint has its row, not which."""
+        """The metric that ranks checkpoints, from the run's settings; a checkpoint does not name it."""
         with contextlib.suppress(LabError, TypeError, KeyError):
             return str(read_json(self.path.parent / "settings.json")["trainer"]["monitor"])
         return "val_loss"
 
     def add(self, checkpoint: Checkpoint, value: float | None, kind: str = EPOCH) -> None:
-        """Saves a checkpoint with its metric's value, then deletes what need not be kept."""
+        """Saves a checkpoint with the value of its metric, then deletes those that need not be kept."""
         name = f"{'step' if kind == EPOCH else kind}-{checkpoint.step:08d}.npz"
-        entries = self.index  # before there is a file that it does not name
+        entries = self.index  # read before a file exists that it does not name
         checkpoint.save(self.path / name)
         if value is not None and not math.isfinite(value):
             value = None
@@ -116,9 +117,9 @@ class CheckpointFolder:
                 (self.path / old["file"]).unlink(missing_ok=True)
 
     def _keep(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        whole = [entry for entry in entries if entry["kind"] == EPOCH]
+        complete = [entry for entry in entries if entry["kind"] == EPOCH]
         inside = [entry for entry in entries if entry["kind"] == INSIDE]
-        kept = whole[-self.keep_last :] + self._ranked(entries)[: self.keep_best] + inside[-2:]
+        kept = complete[-self.keep_last :] + self._ranked(entries)[: self.keep_best] + inside[-2:]
         return [entry for entry in entries if entry in kept]
 
     def _ranked(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -126,12 +127,12 @@ class CheckpointFolder:
         return sorted((e for e in entries if e["value"] is not None), key=lambda e: sign * e["value"])
 
     def best(self) -> dict[str, Any] | None:
-        """The entry with the best value; None where no value was known."""
+        """Returns the entry with the best value; None where none has a value."""
         ranked = self._ranked(self.index)
         return ranked[0] if ranked else None
 
     def load_best(self) -> Checkpoint | None:
-        """Returns the best checkpoint that is whole; a damaged one is said, and None is where there is none."""
+        """Returns the best checkpoint that can be read, with a warning for each that cannot; None without one."""
         for entry in self._ranked(self.index):
             try:
                 return self.load(entry)
@@ -144,15 +145,15 @@ class CheckpointFolder:
         return Checkpoint.load(self.path / str(entry["file"]))
 
     def newest(self) -> Checkpoint | None:
-        """Returns the newest checkpoint that can be gone on from and is whole; None where there is none.
+        """Returns the newest checkpoint from which training can resume; None without one.
 
-        A damaged one is said, and the one before is taken.
+        For a damaged one there is a warning, and the one before it is returned.
 
         Raises:
             FormatError: another version wrote it.
         """
-        able = [entry for entry in self.index if entry["kind"] != CUT]
-        for entry in sorted(able, key=lambda entry: (entry["step"], entry["kind"] == EPOCH), reverse=True):
+        resumable = [entry for entry in self.index if entry["kind"] != CUT]
+        for entry in sorted(resumable, key=lambda entry: (entry["step"], entry["kind"] == EPOCH), reverse=True):
             try:
                 return self.load(entry)
             except FormatError:
@@ -162,14 +163,14 @@ class CheckpointFolder:
         return None
 
     def forget_after(self, checkpoint: Checkpoint | None) -> None:
-        """Deletes what came after a checkpoint, or all, and the checkpoints of epochs that were cut."""
+        """Deletes all checkpoints after a given one, or all, and those of epochs that were cut."""
         step, entries = checkpoint.step if checkpoint is not None else -1, self.index
         kept = [entry for entry in entries if entry["kind"] != CUT and entry["step"] <= step]
         if kept != entries:
             self._write(kept, entries)
 
     def clean(self) -> None:
-        """Deletes what a process that died has written and not yet named."""
+        """Deletes files that a killed process has written and not yet named in the index."""
         names = {entry["file"] for entry in self.index}
         for file in self.path.glob("*.npz"):
             if file.name not in names:

@@ -1,4 +1,4 @@
-"""Arrays with a name and a past: what an experiment's `prepare` returns."""
+"""Arrays with their provenance: what an experiment's `prepare` returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def leaves(tree: Any) -> list[Array]:
-    """Returns the arrays of a mapping or tuple of arrays, or the one array, as a flat list."""
+    """Returns the arrays of a mapping or tuple of arrays, or a single array, as a flat list."""
     if isinstance(tree, Mapping):
         return [leaf for part in tree.values() for leaf in leaves(part)]
     if isinstance(tree, tuple):
@@ -49,12 +49,12 @@ class Split:
     Args:
         name: `train`, `validation` or `test`.
         x: inputs, an array or a mapping or tuple of arrays, shape (examples, ...).
-        y: targets, likewise; None where the model makes its own.
-        sample_weight: each example's weight in the loss, shape (examples,).
-        labels: what each example is, for reports; the model never sees it.
+        y: targets, likewise; None where the model computes its own.
+        sample_weight: the weight of each example in the loss, shape (examples,).
+        labels: the class of each example, for reports; the model never sees it.
 
     Raises:
-        DataError: the arrays count different numbers of examples, or hold numbers that are not finite.
+        DataError: the arrays have different numbers of examples, or numbers that are not finite.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Split:
                 bad = int(np.size(array) - np.isfinite(array).sum())
                 raise DataError(f"{self.name} split: expected finite numbers, {bad} are NaN or infinite")
         if self.sample_weight is not None and self.y is None:
-            raise DataError(f"{self.name} split: expected targets beside the sample weights")
+            raise DataError(f"{self.name} split: expected targets as well as sample weights")
 
     def _all_arrays(self) -> list[Array]:
         return [
@@ -92,7 +92,7 @@ class Split:
         return (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
 
     def take(self, which: Any) -> Split:
-        """Returns the examples that an index array or slice names."""
+        """Returns the examples of an index array or slice."""
         changed = {
             name: map_arrays(lambda array: array[which], getattr(self, name))
             for name in ("x", "y", "sample_weight", "labels")
@@ -107,15 +107,15 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where a data set came from, for the run's records and the report.
+    """Where a data set comes from, for the records of a run and for the report.
 
     Args:
-        name: what it is (`MNIST`).
+        name: such as `MNIST`.
         origin: `cache`, `official source`, `PyPI wheel`, `your file` or `made here`.
-        source: the address, requirement or path it was first read from.
-        sha256: a hash of the content.
-        size: bytes of the content.
-        licence: under which terms it may be used.
+        source: the address, requirement or path from which it was first read.
+        sha256: a hash of the content, 64 hex digits.
+        size: of the content, in bytes.
+        licence: the terms of use.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """The three splits and where they came from. Only a report looks at `test`."""
+    """The three splits and their provenance. Only a report uses `test`."""
 
     train: Split
     validation: Split
@@ -158,11 +158,11 @@ class Data:
         return self.map(lambda split: split.head(count))
 
     def sizes(self) -> dict[str, int]:
-        """Returns how many examples each split has."""
+        """Returns the number of examples of each split."""
         return {name: len(self.split(name)) for name in SPLITS}
 
     def _named_arrays(self) -> list[tuple[str, Array]]:
-        """The arrays of training and validation with their places, in an order that mappings do not change."""
+        """The arrays of training and validation with their paths, in an order that does not depend on mappings."""
         roles = ("x", "y", "sample_weight", "labels")
         return [
             named
@@ -176,9 +176,9 @@ class Data:
         digest = hashlib.sha256()
         for path, array in self._named_arrays():
             digest.update(f"{path} {array.dtype.str} {array.shape}\n".encode())
-            lengths = getattr(array, "lengths", None)  # sequences of different lengths
+            lengths = getattr(array, "lengths", None)  # variable-length sequences
             if lengths is not None:
                 digest.update(np.ascontiguousarray(lengths).data)
-            array = getattr(array, "tokens", array)  # windows: the one sequence that they are of
+            array = getattr(array, "tokens", array)  # windows: the sequence that they share
             digest.update(np.ascontiguousarray(array).data if array.dtype != object else repr(array.tolist()).encode())
         return digest.hexdigest()

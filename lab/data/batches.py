@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ Indices = npt.NDArray[np.int64]
 def stable_argsort(words: npt.NDArray[np.uint64]) -> Indices:
     """Returns the order that sorts `words`, the first of equal ones first.
 
-    Where no two are alike that is what NumPy's quicker sort says, which takes a sixth of the time.
+    Where all differ, this is the result of NumPy's unstable sort, which takes a sixth of the time.
     """
     order = np.argsort(words)
     ordered = words[order]
@@ -26,23 +26,26 @@ def stable_argsort(words: npt.NDArray[np.uint64]) -> Indices:
 
 
 class Batches:
-    """The batches of one split: which examples, in which order, from which step on.
+    """The batches of one split: which examples, in which order.
 
     The order is a pure function of `(seed, epoch)`: the stable argsort of the raw 64-bit words of a
     Philox generator keyed with both. NumPy guarantees that stream (NEP 19), which it does not for
-    `Generator.permutation`, and no backend has a part in it.
+    `Generator.permutation`, and it does not depend on the backend.
 
     Args:
         split: the examples.
         batch_size: examples in a batch; the last one of an epoch may be smaller.
         seed: the order's seed, from 0 to 2**64 - 1.
         shuffle: whether each epoch has its own order; otherwise it is that of the arrays.
-        limit: how many batches an epoch has at most.
-        stop: how many steps there are in all, over all epochs; the last epoch is cut there.
+        limit: the most batches of an epoch.
+        stop: the number of steps over all epochs; the last epoch is cut there.
 
     Raises:
         UsageError: the split is empty or a number is not positive.
     """
+
+    drop_remainder: ClassVar[bool] = False  # whether every batch has `batch_size` examples
+    one_shape: ClassVar[bool] = True  # whether batches of as many examples have the same shape
 
     def __init__(
         self,
@@ -57,9 +60,9 @@ class Batches:
         if batch_size < 1 or (limit is not None and limit < 1):
             raise UsageError(f"batch_size={batch_size}, limit={limit}: expected numbers of 1 or more")
         if not 0 <= seed < 2**64 or (stop is not None and stop < 0):
-            raise UsageError(f"seed={seed}, stop={stop}: expected a seed from 0 to 2**64 - 1 and no fewer than 0 steps")
+            raise UsageError(f"seed={seed}, stop={stop}: expected a seed from 0 to 2**64 - 1 and 0 or more steps")
         if len(split) < 1:
-            raise UsageError(f"expected at least one example to make batches of, the {split.name} split is empty")
+            raise UsageError(f"expected at least one example, the {split.name} split is empty")
         self.split = split
         self.batch_size = batch_size
         self.seed = seed
@@ -67,9 +70,8 @@ class Batches:
         self.steps_per_epoch = math.ceil(len(split) / batch_size)
         if limit is not None:
             self.steps_per_epoch = min(limit, self.steps_per_epoch)
+        self.limit = limit
         self.stop = stop
-        self.block = 0  # steps whose indices `feed` gives at once; 0: it gives the examples (lab.data.fused.fused)
-        self._epoch, self._step = 0, 0
 
     def order(self, epoch: int) -> Indices:
         """Returns the indices of one epoch's examples, in order; int64, shape (examples,)."""
@@ -81,45 +83,41 @@ class Batches:
 
     @property
     def last_size(self) -> int:
-        """How many examples an epoch's last batch has where it is smaller; 0: all batches are whole."""
+        """The size of an epoch's last batch where it is smaller than the others; 0: all are equal."""
         return min(len(self.split), self.steps_per_epoch * self.batch_size) % self.batch_size
 
     def steps(self, epoch: int) -> int:
-        """Returns how many steps an epoch has: all of them, unless `stop` cuts it."""
+        """Returns the number of steps of an epoch, fewer where `stop` cuts it."""
         if self.stop is None:
             return self.steps_per_epoch
         return max(0, min(self.steps_per_epoch, self.stop - epoch * self.steps_per_epoch))
 
     def indices(self, epoch: int, step: int) -> Indices:
-        """Returns which examples are in one batch; int64, shape (batch,)."""
+        """Returns the indices of the examples of one batch; int64, shape (batch,)."""
         start = step * self.batch_size
         return self.order(epoch)[start : start + self.batch_size]
 
     def epoch(self, epoch: int, step: int = 0) -> Iterator[tuple[Any, ...]]:
-        """Yields the `(x, y)` or `(x, y, sample_weight)` batches of an epoch from `step` on, as NumPy has them."""
-        order = self.order(epoch)
-        for start in range(step * self.batch_size, self.steps(epoch) * self.batch_size, self.batch_size):
+        """Yields the `(x, y)` or `(x, y, sample_weight)` batches of an epoch from `step` on, as NumPy arrays."""
+        order = self.remaining(epoch, step)
+        for start in range(0, len(order), self.batch_size):
             yield self.split.take(order[start : start + self.batch_size]).parts()
 
-    @property
-    def position(self) -> tuple[int, int]:
-        """The epoch, and the step in it, that `seek` named last."""
-        return self._epoch, self._step
+    def remaining(self, epoch: int, step: int = 0) -> Indices:
+        """Returns the indices of an epoch's examples from a step to its end; int64, shape (examples,)."""
+        return self.order(epoch)[step * self.batch_size : self.steps(epoch) * self.batch_size]
 
-    def seek(self, epoch: int, step: int = 0) -> None:
-        """Says which epoch, and which step in it, `feed()` goes on with."""
-        self._epoch, self._step = epoch, step
+    def width(self, indices: Any) -> int | None:
+        """Returns the length to which a batch of sequences is padded; None where every batch has one shape."""
+        return None
 
-    def remaining(self) -> Indices:
-        """Returns the indices from where `seek` said to the end of that epoch."""
-        end = self.steps(self._epoch) * self.batch_size
-        return self.order(self._epoch)[self._step * self.batch_size : end]
+    def with_split(self, split: Split, *, batch_size: int | None = None, shuffle: bool = True) -> Self:
+        """Returns batches of another split of as many examples.
 
-    def feed(self) -> Any:
-        """Returns what to give to `Model.fit`, `evaluate` or `predict` as `x`, on whichever backend.
-
-        It gives one epoch each time it is iterated over: the one that `seek` named last.
+        Args:
+            split: the examples.
+            batch_size: examples in a batch; None keeps it.
+            shuffle: False keeps the order of the arrays; True leaves it as it is here.
         """
-        from lab.engine.feed import adapter
-
-        return adapter(self)
+        options: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "stop": self.stop}
+        return type(self)(split, batch_size or self.batch_size, shuffle=self.shuffle and shuffle, **options)

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, in batches of similar length, so that hardly any step is spent on padding."""
+"""Variable-length sequences, in batches of similar length, so that there is little padding."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lab.errors import DataError, UsageError
 
 
 class Ragged:
-    """Sequences of whole numbers of different lengths; it stands for an array of shape (sequences, widths[-1]).
+    """Variable-length sequences of whole numbers; it acts as an array of shape (sequences, widths[-1]).
 
-    An index array gives a matrix, padded with zeros to the smallest of the widths that holds its
-    longest sequence; a slice gives fewer sequences, with their own tokens only. A `Split` whose inputs
-    are ragged is fed in `Buckets`.
+    An index array returns a matrix, padded with zeros to the smallest of the widths that holds its
+    longest sequence; a slice returns a container of fewer sequences. The batches of a `Split` whose
+    inputs are ragged are `Buckets`.
 
     Args:
-        tokens: all sequences, one behind the other; shape (n,).
+        tokens: all sequences, concatenated; shape (n,).
         starts: where each begins; shape (sequences,).
         lengths: how long each is; shape (sequences,).
-        widths: to which lengths a batch is padded, ascending; few, as a compiler makes a program for each.
+        widths: the lengths to which batches are padded; few, as each is compiled.
 
     Raises:
         DataError: they do not fit.
@@ -43,7 +43,7 @@ class Ragged:
 
     @classmethod
     def of(cls, sequences: Sequence[Array], widths: Sequence[int]) -> Ragged:
-        """Returns sequences put one behind the other."""
+        """Returns a container of separate sequences."""
         lengths = np.array([len(sequence) for sequence in sequences], np.int64)
         tokens = np.concatenate([*sequences, np.zeros(0, np.int32)]).astype(np.int32)
         return cls(tokens, np.cumsum(lengths) - lengths, lengths, widths)
@@ -60,11 +60,17 @@ class Ragged:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many sequences there are, and the greatest width."""
+        """The number of sequences and the greatest width."""
         return len(self.lengths), self.widths[-1]
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def to_device(self) -> Any:
+        """Returns the container with its tokens as a tensor, for `lab.data.device.gather`."""
+        from lab.data.device import DeviceRagged
+
+        return DeviceRagged(self)
 
     def bucket(self, which: Any) -> Indices:
         """Returns the place of each sequence's width among the widths."""
@@ -79,11 +85,11 @@ class Ragged:
             return self._packed(self.starts[which], self.lengths[which])
         which = np.asarray(which)
         places = np.arange(self.width(which))
-        found = self.starts[which][..., None] + places
+        sources = self.starts[which][..., None] + places
         inside = places < self.lengths[which][..., None]
         if not len(self.tokens):
             return np.zeros(inside.shape, self.dtype)
-        return np.where(inside, self.tokens[np.minimum(found, len(self.tokens) - 1)], np.asarray(0, self.dtype))
+        return np.where(inside, self.tokens[np.minimum(sources, len(self.tokens) - 1)], np.asarray(0, self.dtype))
 
     def _packed(self, starts: Indices, lengths: Indices) -> Ragged:
         ends = np.cumsum(lengths)
@@ -95,23 +101,29 @@ class Buckets(Batches):
     """Batches of sequences of similar length.
 
     Where shuffled, an epoch takes the examples in the order of `Batches` and puts each into the bucket
-    of its width. Every full bucket is a batch; what is left over in one goes to the next wider, so that
-    only one batch, the last, is smaller. The order of the batches is drawn from the same generator, so
-    that all of it is a pure function of `(seed, epoch)`. Otherwise examples go by width, and within one
-    in the order of the arrays.
+    of its width. Every full bucket is a batch; the remainder of a bucket moves to the next wider one, so
+    that only the last batch is smaller. The order of the batches is drawn from the same generator, so
+    that it is a pure function of `(seed, epoch)` as well. Otherwise examples are ordered by width, and
+    within a width as in the arrays.
 
     Args:
         split: its `x` are `Ragged`.
         batch_size, seed, shuffle, limit, stop: as in `Batches`.
 
     Raises:
-        UsageError: the split has no sequences of different lengths.
+        UsageError: the split has no variable-length sequences.
     """
 
     def __init__(self, split: Split, batch_size: int, **options: Any) -> None:
         if not isinstance(split.x, Ragged):
             raise UsageError(f"{split.name} split: expected lab.data.Ragged as inputs, got {type(split.x).__name__}")
         super().__init__(split, batch_size, **options)
+
+    one_shape = False
+
+    def width(self, indices: Any) -> int:
+        """Returns the length to which a batch is padded: the least of the widths that holds its longest sequence."""
+        return int(self.split.x.width(indices))
 
     def order(self, epoch: int) -> Indices:
         """Returns the indices of one epoch's examples, batch after batch; int64, shape (examples,)."""
@@ -141,8 +153,8 @@ def widths_for(lengths: Array, multiple: int, count: int = 6) -> tuple[int, ...]
     """
     steps = np.maximum(1, -(-np.asarray(lengths, np.int64) // multiple))
     longest = int(steps.max(initial=1))
-    upto = np.searchsorted(np.sort(steps), np.arange(longest + 1), side="right")  # sequences of so many steps or fewer
-    cost = np.full((count + 1, longest + 1), np.inf)  # padded steps with so many widths, the widest being this one
+    upto = np.searchsorted(np.sort(steps), np.arange(longest + 1), side="right")  # sequences of at most this many steps
+    cost = np.full((count + 1, longest + 1), np.inf)  # padded steps by the number of widths and the widest
     cost[0, 0] = 0
     before = np.zeros((count + 1, longest + 1), np.int64)
     for used in range(1, count + 1):
@@ -151,8 +163,8 @@ def widths_for(lengths: Array, multiple: int, count: int = 6) -> tuple[int, ...]
             before[used, widest] = options.argmin()
             cost[used, widest] = options.min()
     used = int(cost[:, longest].argmin())
-    found, widest = [], longest
+    chosen, widest = [], longest
     while used:
-        found.append(int(widest) * multiple)
+        chosen.append(int(widest) * multiple)
         widest, used = before[used, widest], used - 1
-    return tuple(reversed(found))
+    return tuple(reversed(chosen))

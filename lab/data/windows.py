@@ -1,4 +1,4 @@
-"""Long sequences, read side by side in streams whose state goes on from batch to batch."""
+"""Long sequences, read in parallel streams whose state is carried from batch to batch."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import numpy as np
 
 from lab.data.arrays import Array, Split
 from lab.data.batches import Batches, Indices
-from lab.data.ragged import Buckets, Ragged
 from lab.errors import DataError, UsageError
 
 
 class Windows:
-    """All windows of one long sequence, without a copy; it stands for an array of shape (starts, length).
+    """All windows of one long sequence, without a copy; it acts as an array of shape (starts, length).
 
-    Example `k` is `tokens[k : k + length]`; behind the sequence's end stands `fill`. A `Split` whose
-    inputs are windows is fed as `Streams`.
+    Example `k` is `tokens[k : k + length]`, padded with `fill` behind the end of the sequence. The batches
+    of a `Split` whose inputs are windows are `Streams`.
 
     Args:
         tokens: whole numbers, shape (n,).
         length: tokens in a window.
-        fill: what stands behind the end: an input that the model takes, a target that the loss ignores.
+        fill: the padding: an input that the model takes, a target that the loss ignores.
 
     Raises:
         DataError: there are no tokens, or they are not whole numbers.
@@ -46,30 +45,36 @@ class Windows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many windows there are, and how long each is."""
+        """The number of windows and their length."""
         return len(self.tokens), self.length
 
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def to_device(self) -> Any:
+        """Returns the container with its tokens as a tensor, for `lab.data.device.gather`."""
+        from lab.data.device import DeviceWindows
+
+        return DeviceWindows(self)
+
     def __getitem__(self, which: Any) -> Any:
-        """Returns the windows that begin at the places of an index array; a slice gives fewer, as windows."""
+        """Returns the windows that begin at the given indices, as an array; for a slice, a shorter `Windows`."""
         if isinstance(which, slice):
             return Windows(self.tokens[which], self.length, self.fill)
         places = np.asarray(which)[..., None] + np.arange(self.length)
-        found = self.tokens[np.minimum(places, len(self.tokens) - 1)]
-        return np.where(places < len(self.tokens), found, np.asarray(self.fill, self.dtype))
+        windows = self.tokens[np.minimum(places, len(self.tokens) - 1)]
+        return np.where(places < len(self.tokens), windows, np.asarray(self.fill, self.dtype))
 
 
 class Streams(Batches):
-    """Batches of windows that run on: example `b` of a batch goes on where example `b` of the one before ended.
+    """Batches of consecutive windows: example `b` of a batch begins where example `b` of the previous one ended.
 
     The sequence is cut into `batch_size` streams of equal length. A layer that carries its state
-    (`stateful=True`) so reads each of them from end to end, while gradients end at a window's border
+    (`stateful=True`) reads each stream from end to end, while gradients stop at the border of a window
     (truncated back-propagation through time, Williams and Peng, 1990). Where shuffled, an epoch has
-    whole windows only, fewer than `batch_size` of them are left out, and where the first begins is a
-    pure function of `(seed, epoch)`, so that borders fall elsewhere each time; otherwise every token is
-    read once, from the start on, and the last windows run over the end.
+    complete windows only and leaves out fewer than `batch_size` of them; the start of the first is a pure
+    function of `(seed, epoch)`, so that borders differ between epochs. Otherwise every token is read once,
+    from the start, and the last windows are padded.
 
     Args:
         split: its `x` are `Windows`; likewise `y`, whose `fill` the loss should ignore.
@@ -96,13 +101,15 @@ class Streams(Batches):
         self.length = split.x.length
         count, covered = len(split), batch_size * self.length
         rounded = count // covered if shuffle else -(-count // covered)
-        whole = max(1, rounded)
-        self.steps_per_epoch = whole if limit is None else min(limit, whole)
-        self._stream = whole * self.length  # tokens in one stream
+        steps = max(1, rounded)
+        self.steps_per_epoch = steps if limit is None else min(limit, steps)
+        self._stream = steps * self.length  # tokens in one stream
+
+    drop_remainder = True  # a carried state has a fixed size
 
     @property
     def last_size(self) -> int:
-        """0, for a batch has all streams."""
+        """0, as every batch has all streams."""
         return 0
 
     def order(self, epoch: int) -> Indices:
@@ -114,19 +121,12 @@ class Streams(Batches):
             first = word % max(1, count - batch * self._stream + 1)
         if count >= batch * self._stream or not self.shuffle:
             starts = first + np.arange(batch) * self._stream
-        else:  # too short for as many streams side by side: they overlap
+        else:  # too short for so many streams: they overlap
             starts = np.linspace(0, max(0, count - self._stream), batch).astype(np.int64)
         places = np.arange(self._stream // self.length)[:, None] * self.length + starts  # (steps, streams)
         return places.astype(np.int64).ravel()
 
 
 def tokens_of(split: Split, examples: int) -> int:
-    """Returns how many examples of a split so many rows of batches take: of windows, each token begins one."""
+    """Returns how many examples of a split a number of rows needs: of windows, each token begins one."""
     return examples * split.x.length if isinstance(split.x, Windows) else examples
-
-
-def batched(split: Split, batch_size: int, **options: Any) -> Batches:
-    """Returns the batches of a split, with the same options: `Streams` where its inputs are windows, `Buckets`
-    where they are ragged, else `Batches`."""
-    kinds: dict[type, type[Batches]] = {Windows: Streams, Ragged: Buckets}
-    return kinds.get(type(split.x), Batches)(split, batch_size, **options)

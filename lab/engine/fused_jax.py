@@ -1,74 +1,75 @@
-"""The fused loop on JAX, whose steps take the whole state and return the next."""
+"""Fused steps on JAX: a compiled program that takes the state of the model and returns the next."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
+import jax
+import keras
 
 from lab.data.batches import Batches
-from lab.data.device import gather, hold, tensors_of, with_tensors
-from lab.data.ragged import Buckets
-from lab.engine.feed import cut
-
-if TYPE_CHECKING:
-    import keras
+from lab.data.device import gather, tensors_of, to_device, with_tensors
+from lab.engine.blocks import Block, blocks
+from lab.engine.call import Call, Logs, Mode
+from lab.engine.jax_state import put_state, take_state
 
 
-def program_of(
-    model: keras.Model, step: Callable[[Any, Any], Any], batches: Batches, steps: int, *, loops: bool
-) -> Callable[[Any, Any], Any]:
-    """Returns a function of a state and an iterator over blocks of indices: does the next block.
+class FusedJax:
+    """Runs `model.steps_per_execution` steps in each call of one program; arguments as for TensorFlow."""
 
-    Args:
-        model: whose metrics it returns beside the next state; they are the last of that state.
-        step: takes a state and a batch, and returns what it has to show and the next state.
-        batches: what it gathers from.
-        steps: the most batches in a block.
-        loops: whether whole batches go through one program.
-    """
-    import jax
-    import keras
+    def __init__(self, model: keras.Model, batches: Batches, mode: Mode, *, loops: bool, own_logs: bool) -> None:
+        self.model = model
+        self.batches = batches
+        self.training = mode == "train"
+        self.step = model.train_step if self.training else model.test_step
+        self.per_call = int(model.steps_per_execution)
+        self.loops = loops
+        self.own_logs = own_logs
+        self.parts = to_device(batches)
+        self.tensors = tensors_of(self.parts)
+        self._loop = jax.jit(self._run_loop, donate_argnums=0)
+        self._one = jax.jit(self._run_one, donate_argnums=0, static_argnums=3)
 
-    parts, size = hold(batches), batches.batch_size
-    tensors = tensors_of(parts)
+    def calls(self, epoch: int, start: int = 0) -> Iterator[Call]:
+        """Yields the calls of an epoch, from the step `start` on."""
+        for block in blocks(self.batches, epoch, start, self.per_call, loops=self.loops):
+            yield Call(block.first, block.last, functools.partial(self._run, block))
 
-    def next_state(state: Any, tensors: Any, chosen: Any, width: int | None = None) -> Any:
-        _, after = step(state, gather(with_tensors(parts, tensors), chosen, width))
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), tuple(map(list, after)), state)
+    def _run(self, block: Block) -> Logs:
+        state, logs = take_state(self.model, training=self.training), {}
+        if block.looped is not None:
+            logs, state = self._loop(state, self.tensors, block.looped, block.full)
+        for chosen in block.rest:
+            logs, state = self._one(state, self.tensors, chosen, self.batches.width(chosen))
+        put_state(self.model, state, training=self.training)
+        return dict(logs)
 
-    def shown(state: Any) -> Any:
-        with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, state[-1], strict=True))):
-            return model.get_metrics_result()
+    def _next(self, state: Any, tensors: Any, chosen: Any, width: int | None = None) -> tuple[Any, Any]:
+        logs, after = self.step(state, gather(with_tensors(self.parts, tensors), chosen, width))
+        return dict(logs), jax.tree.map(lambda new, old: new.astype(old.dtype), tuple(map(list, after)), state)
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def whole_batches(state: Any, tensors: Any, block: Any, count: Any) -> Any:
-        state = jax.lax.fori_loop(0, count, lambda place, now: next_state(now, tensors, block[place]), state)
-        return shown(state), state
+    def _run_loop(self, state: Any, tensors: Any, rows: Any, count: Any) -> tuple[Any, Any]:
+        logs: Any = {}
+        if self.own_logs:
+            shapes, _ = jax.eval_shape(self._next, state, tensors, rows[0])
+            logs = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes)
 
-    @functools.partial(jax.jit, donate_argnums=0, static_argnums=3)
-    def one_batch(state: Any, tensors: Any, chosen: Any, width: int | None) -> Any:
-        state = next_state(state, tensors, chosen, width)
-        return shown(state), state
+        def body(place: Any, now: Any) -> Any:
+            returned, after = self._next(now[1], tensors, rows[place])
+            return (returned if self.own_logs else logs), after
 
-    given_batch = jax.jit(step, donate_argnums=0)
+        logs, state = jax.lax.fori_loop(0, count, body, (logs, state))
+        return self._shown(logs, state), state
 
-    def run(state: Any, iterator: Any) -> Any:
-        chosen, metrics = next(iterator), None
-        if isinstance(chosen, tuple):  # of a callback that evaluates other examples
-            for batch in itertools.chain([chosen], itertools.islice(iterator, steps - 1)):
-                metrics, state = given_batch(state, batch)
-            return metrics, state
-        block, whole, rest = cut(np.asarray(chosen), size, steps, loops=loops)
-        state = tuple(map(list, state))
-        if block is not None:
-            metrics, state = whole_batches(state, tensors, block, whole)
-        for batch in rest:
-            width = batches.split.x.width(batch) if isinstance(batches, Buckets) else None
-            metrics, state = one_batch(state, tensors, batch, width)
-        return metrics, state
+    def _run_one(self, state: Any, tensors: Any, chosen: Any, width: int | None) -> tuple[Any, Any]:
+        logs, state = self._next(state, tensors, chosen, width)
+        return self._shown(logs, state), state
 
-    return run
+    def _shown(self, logs: Any, state: Any) -> Any:
+        if self.own_logs:
+            return logs
+        mapping = list(zip(self.model.metrics_variables, state[-1], strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.model.get_metrics_result()

@@ -1,91 +1,104 @@
-"""The fused loop on TensorFlow."""
+"""Fused steps on TensorFlow: a compiled program that gathers its batches and runs them in a loop."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from lab.data.batches import Batches
-from lab.data.device import gather, hold
-from lab.data.ragged import Buckets
-from lab.engine.feed import cut
-
-if TYPE_CHECKING:
-    import keras
+from lab.data.device import gather, to_device
+from lab.engine.blocks import Block, blocks
+from lab.engine.call import Call, Logs, Mode
 
 
-def program_of(
-    model: keras.Model, step: Callable[[Any], Any], batches: Batches, steps: int, *, loops: bool
-) -> Callable[[Any], Any]:
-    """Returns a function of an iterator over blocks of indices: does the next block, returns the metrics.
+class FusedTensorFlow:
+    """Runs `model.steps_per_execution` steps in each call of one program.
+
+    Full batches go through a loop. The smaller last batch of an epoch has a program of its own, or goes
+    along with the others where a complete epoch is one call.
 
     Args:
-        model: whose metrics they are.
-        step: takes a batch, and changes the model's variables.
-        batches: what it gathers from.
-        steps: the most batches in a block.
-        loops: whether whole batches go through one program.
+        model: compiled and built.
+        batches: the batches, of numbers.
+        mode: `train` or `test`.
+        loops: whether full batches go through a loop; otherwise each has a call, compiled for each shape.
+        own_logs: whether the step returns logs of its own, rather than the model's metrics.
     """
-    import tensorflow as tf
 
-    parts, size = hold(batches), batches.batch_size
-    # Where an epoch is one block, its smaller last batch goes along, so that there is one program.
-    last_size = batches.last_size if loops and 1 < batches.steps_per_epoch <= steps else 0
+    def __init__(self, model: keras.Model, batches: Batches, mode: Mode, *, loops: bool, own_logs: bool) -> None:
+        self.model = model
+        self.batches = batches
+        self.step = model.train_step if mode == "train" else model.test_step
+        self.per_call = int(model.steps_per_execution)
+        self.loops = loops
+        self.own_logs = own_logs
+        self.parts = to_device(batches)
+        joins = loops and 1 < batches.steps_per_epoch <= self.per_call
+        self.last_size = batches.last_size if joins else 0  # of a last batch that goes along; 0: there is none
+        self._programs: dict[tuple[int | None, int], Any] = {}
+        self._loop = tf.function(self._run_loop, jit_compile=True)
 
-    def train_on(rows: Any, count: Any) -> None:
-        def body(place: Any) -> tuple[Any]:
-            step(gather(parts, rows[place]))
-            return (place + 1,)
+    def calls(self, epoch: int, start: int = 0) -> Iterator[Call]:
+        """Yields the calls of an epoch, from the step `start` on."""
+        for block in blocks(self.batches, epoch, start, self.per_call, loops=self.loops):
+            yield Call(block.first, block.last, functools.partial(self._run, block))
 
-        tf.while_loop(lambda place: place < count, body, [tf.constant(0)])
-
-    def whole_batches(block: Any, count: Any, last: Any, is_last: Any) -> Any:
-        train_on(block, count)
-        if last_size:
-            train_on(last, is_last)
-        return model.get_metrics_result()
-
-    def last_batch(chosen: Any, width: int | None = None) -> Any:
-        step(gather(parts, chosen, width))
-        return model.get_metrics_result()
-
-    loop = tf.function(whole_batches, jit_compile=True)
-    programs: dict[tuple[int | None, int], Any] = {}
-
-    def one(chosen: Any) -> Any:
-        width, rows = batches.split.x.width(chosen) if isinstance(batches, Buckets) else None, len(chosen)
-        if (width, rows) not in programs:  # XLA compiles each anyway; a layer that knows its rows may choose a way
-            fixed = functools.partial(last_batch, width=width)
-            signature = [tf.TensorSpec([rows], tf.int32)]
-            programs[width, rows] = tf.function(fixed, jit_compile=True, input_signature=signature)
-        return programs[width, rows](tf.constant(chosen))
-
-    @functools.partial(tf.function, jit_compile=True, reduce_retracing=True)
-    def given_batch(batch: Any) -> Any:
-        step(batch)
-        return model.get_metrics_result()
-
-    def run(iterator: Any) -> Any:
-        chosen = next(iterator)
-        metrics = None
-        if isinstance(chosen, tuple):  # of a callback that evaluates other examples
-            for batch in itertools.chain([chosen], itertools.islice(iterator, steps - 1)):
-                metrics = given_batch(batch)
-            return metrics
-        block, whole, rest = cut(chosen, size, steps, loops=loops)
-        goes_along = bool(last_size and rest)
-        if block is not None or goes_along:
-            last = np.zeros((1, last_size), np.int32)
-            if goes_along:
+    def _run(self, block: Block) -> Logs:
+        logs: Logs = {}
+        looped, rest = block.looped, list(block.rest)
+        joins = bool(self.last_size and rest)
+        if looped is not None or joins:
+            last = np.zeros((1, self.last_size), np.int32)
+            if joins:
                 last[0] = rest.pop()
-            block = np.zeros((steps, size), np.int32) if block is None else block
-            metrics = loop(*map(tf.constant, (block, whole, last, int(goes_along))))
-        for batch in rest:
-            metrics = one(batch)
-        return metrics
+            if looped is None:
+                looped = np.zeros((self.per_call, self.batches.batch_size), np.int32)
+            logs = self._loop(*map(tf.constant, (looped, block.full, last, int(joins))))
+        for chosen in rest:
+            logs = self._run_one(chosen)
+        return logs
 
-    return run
+    def _run_loop(self, rows: Any, count: Any, last: Any, joins: Any) -> Any:
+        logs = self._over(rows, count, self._no_logs(self.batches.batch_size))
+        if self.last_size:
+            logs = self._over(last, joins, logs)
+        return logs if self.own_logs else self.model.get_metrics_result()
+
+    def _over(self, rows: Any, count: Any, logs: Any) -> Any:
+        def body(place: Any, logs: Any) -> tuple[Any, Any]:
+            returned = self.step(gather(self.parts, rows[place]))
+            return place + 1, _tensors(returned) if self.own_logs else logs
+
+        return tf.while_loop(lambda place, _: place < count, body, (tf.constant(0), logs))[1]
+
+    def _no_logs(self, rows: int) -> Any:
+        """Zeros of the shape of the logs, for a loop to begin with; the step is traced once to learn it."""
+        if not self.own_logs:
+            return {}
+        program = tf.function(lambda chosen: _tensors(self.step(gather(self.parts, chosen))))
+        with tf.init_scope():  # so that variables that the first step creates exist before the loop
+            returned = program.get_concrete_function(tf.TensorSpec([rows], tf.int32)).structured_outputs
+        return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), returned)
+
+    def _run_one(self, chosen: Any) -> Any:
+        width, rows = self.batches.width(chosen), len(chosen)
+        if (width, rows) not in self._programs:  # XLA compiles each shape anyway
+            self._programs[width, rows] = tf.function(
+                functools.partial(self._one, width=width),
+                jit_compile=True,
+                input_signature=[tf.TensorSpec([rows], tf.int32)],
+            )
+        return self._programs[width, rows](tf.constant(chosen))
+
+    def _one(self, chosen: Any, width: int | None) -> Any:
+        returned = self.step(gather(self.parts, chosen, width))
+        return _tensors(returned) if self.own_logs else self.model.get_metrics_result()
+
+
+def _tensors(logs: Any) -> Any:
+    return tf.nest.map_structure(tf.convert_to_tensor, dict(logs))

@@ -1,25 +1,17 @@
-"""Layers that Keras lacks; `lab.layers.Noise` and so on load Keras when they are first asked for."""
+"""Keras layers that Keras lacks, or that the lab computes faster. Importing the package registers them with Keras."""
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lab.layers.adversarial import adversarial_step
-    from lab.layers.bidirectional import Bidirectional
-    from lab.layers.characters import CharacterEmbedding
-    from lab.layers.dense import Dense
-    from lab.layers.dropout import Dropout
-    from lab.layers.lstm import LSTM
-    from lab.layers.noise import Noise, corrupt
-    from lab.layers.words import Logit, MaxAndMean, Segments, WordEmbedding
+from lab.layers.adversarial import adversarial_step
+from lab.layers.bidirectional import Bidirectional
+from lab.layers.characters import CharacterEmbedding
+from lab.layers.dropout import Dropout
+from lab.layers.lstm import LSTM
+from lab.layers.noise import Noise, corrupt
+from lab.layers.words import Logit, MaxAndMean, Segments, WordEmbedding
 
 __all__ = [
     "LSTM",
     "Bidirectional",
     "CharacterEmbedding",
-    "Dense",
     "Dropout",
     "Logit",
     "MaxAndMean",
@@ -29,30 +21,3 @@ __all__ = [
     "adversarial_step",
     "corrupt",
 ]
-
-_HOMES = {
-    "Bidirectional": "bidirectional",
-    "CharacterEmbedding": "characters",
-    "Dense": "dense",
-    "Dropout": "dropout",
-    "LSTM": "lstm",
-    "Logit": "words",
-    "MaxAndMean": "words",
-    "Noise": "noise",
-    "Segments": "words",
-    "WordEmbedding": "words",
-    "adversarial_step": "adversarial",
-    "corrupt": "noise",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"lab.layers.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def register() -> None:
-    """Makes every layer here known to Keras, so that it can read models that have them."""
-    for home in set(_HOMES.values()):
-        importlib.import_module(f"lab.layers.{home}")

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from lab.data.io.words import PADDING, Reader
-from lab.layers.lstm import looks_at_many_rows
+from lab.layers.lstm import infers_many_rows
 
 
 @keras.saving.register_keras_serializable("lab")
@@ -100,7 +100,7 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
     def call(self, inputs: Any) -> Any:
         """Returns the pooled features."""
         x, words = inputs
-        if looks_at_many_rows() and self.compute_dtype == "float32":
+        if infers_many_rows() and self.compute_dtype == "float32":
             return self._at_once(x, words)
         keep = ops.expand_dims(ops.not_equal(words, PADDING), -1)
         some = ops.any(keep, axis=1)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab import layers
 from lab._utils.files import atomic_path, leads_outside
 from lab.errors import RunError
+from lab.runs.export import without_training_layers
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +27,7 @@ def save(model: keras.Model, path: Path) -> None:
     Raises:
         WriteError: the disk is full or the folder cannot be written.
     """
+    model = without_training_layers(model)
     optimizer, model.optimizer = model.optimizer, None  # two thirds of the bytes; checkpoints hold it
     try:
         with atomic_path(path) as part:
@@ -43,7 +44,6 @@ def load(path: Path) -> keras.Model:
     """
     import keras
 
-    layers.register()
     try:
         _check(path)
         with warnings.catch_warnings():
@@ -87,14 +87,11 @@ def _check(path: Path) -> None:
 def _numbers(config: Any) -> int:
     """The count of numbers in a model's variables by its configuration, as far as Keras reads it; allocates none."""
     import keras
-    from keras.src.backend.common import global_state
 
-    name = "uninitialized_variables"
-    before = global_state.get_global_attribute(name)
-    global_state.set_global_attribute(name, [])
-    try:
-        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+    from lab.engine.keras_private import uninitialized_variables
+
+    def create() -> None:
+        with contextlib.suppress(Exception):  # what is wrong with it, Keras reports when it reads it once more
             keras.saving.deserialize_keras_object({key: config[key] for key in config if key != "compile_config"})
-        return sum(math.prod(variable.shape) for variable in global_state.get_global_attribute(name))
-    finally:  # Keras would allocate them later; it reports errors when it reads the file again
-        global_state.set_global_attribute(name, before)
+
+    return sum(math.prod(variable.shape) for variable in uninitialized_variables(create))

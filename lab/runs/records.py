@@ -124,10 +124,6 @@ class Records:
             return str(self.training.get("stopped", ""))
         return ""
 
-    @stopped.setter
-    def stopped(self, reason: str) -> None:
-        self.write_training(stopped=reason)
-
     @property
     def history(self) -> list[dict[str, float]]:
         """One mapping for each epoch: epoch (from 1), step, seconds, learning_rate, and each metric.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.data import Data
-from lab.data.windows import batched
+from lab.data.batching import as_dataset, batched
 from lab.errors import RunError, nearest
 from lab.runs import folders, model_file
 from lab.runs.records import Records
@@ -203,7 +203,7 @@ class Run(Records):
         """
         if split not in self._evaluations:
             batches = batched(self.data.split(split), int(self.trainer["batch_size"]), shuffle=False)
-            self._evaluations[split] = self.model.evaluate(batches.feed(), verbose=0, return_dict=True)
+            self._evaluations[split] = self.model.evaluate(as_dataset(batches), verbose=0, return_dict=True)
         values = self._evaluations[split]
         if metric not in values:
             raise RunError(f"metric {metric!r}: the model has {', '.join(values)}{nearest(metric, values)}")

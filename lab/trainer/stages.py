@@ -1,4 +1,4 @@
-"""One call of the trainer: the stages in order, what is written down, and what failure does."""
+"""One call of the trainer: the stages in order, the records of the run, and what a failure does."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lab.errors import LabError
 from lab.experiment import Experiment
 from lab.runs.run import Run
 from lab.runs.status import Status, StopReason
+from lab.trainer.config import TrainerSettings
 from lab.trainer.failure import explained
 from lab.trainer.optimizers import configure
 
@@ -23,44 +24,43 @@ if TYPE_CHECKING:
 
     from lab.data import Data
     from lab.report import Report
-    from lab.trainer.trainer import Trainer
 
 log = logging.getLogger("lab")
 
 
 @dataclasses.dataclass(frozen=True)
-class Again:
-    """That a run is gone on with: for more epochs, and whatever its checkpoint comes from."""
+class Resume:
+    """How a run is resumed: for more epochs than before, and from a checkpoint of another training."""
 
     more: bool
     force: bool
 
 
 class Session:
-    """One call of `Trainer.run`: its stages, in order, and what failure does."""
+    """One call of `Trainer.run` or `Trainer.resume`: its stages, in order, and what a failure does."""
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: TrainerSettings,
         experiment: Experiment[Any],
         run: Run,
         callbacks: Sequence[keras.callbacks.Callback],
-        again: Again | None = None,
+        resume: Resume | None = None,
     ) -> None:
         self.trainer = trainer
         self.experiment = experiment
         self.run = run
-        self.again = again
+        self.resume = resume
         self.console = Console()
         self.callbacks: list[keras.callbacks.Callback] = list(callbacks)
         self.given = [type(callback).__name__ for callback in callbacks]
         self.stage = "start"
-        self.before = run.status_record() if again is not None else None  # until it is sure that the run goes on
+        self.before = run.status_record() if resume is not None else None  # until the run has resumed
 
     def run_stages(self, *, report: bool) -> Report | None:
-        """Runs the stages; whatever happens, the status says it and the lock is let go."""
+        """Runs the stages; whatever happens, the status records it and the lock is released."""
         try:
-            if self.again is None:
+            if self.resume is None:
                 self._write_records()
                 self.run.set_status(Status.RUNNING, self.stage)
             log.info("%s: %s", self.experiment.name(), self.run.path)
@@ -68,9 +68,9 @@ class Session:
             with self._stage("prepare"):
                 data = self._prepare()
             if self._is_first() and not self.trainer.fast_dev_run and self.trainer.run_dir is None:
-                self.run.point_latest()  # not a run of one batch, and none whose data could not be had
+                self.run.point_latest()  # not a run of one batch, and none without data
             if self._is_trained():
-                log.info("training had ended (%s); the report is still to come", self.run.stopped)
+                log.info("training had ended (%s); only the report is missing", self.run.stopped)
                 self._write_records()
                 self.before = None
             else:
@@ -85,11 +85,11 @@ class Session:
             self.run.set_status(Status.COMPLETED, reason=self.run.stopped)
             return made
         except BaseException as error:
-            said = explained(error, self.run.path, self.stage, self.trainer.batch_size)
-            self._fail(said)
-            if said is error:
+            shown = explained(error, self.run.path, self.stage, self.trainer.batch_size)
+            self._fail(shown)
+            if shown is error:
                 raise
-            raise said from error
+            raise shown from error
         finally:
             self.run.unlock()
 
@@ -109,7 +109,7 @@ class Session:
                 getattr(callback, hook)(*args)
 
     def _fail(self, error: BaseException) -> None:
-        """Records why a stage ended badly; the error itself goes on to the caller."""
+        """Records why a stage failed; the error itself reaches the caller."""
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
         said = "interrupted" if interrupted and not str(error) else str(error) or type(error).__name__
         if not interrupted and not isinstance(error, LabError):
@@ -119,21 +119,21 @@ class Session:
         except Exception as second:
             error.add_note(f"a callback's on_failure raised as well: {second!r}")
         status, stage = Status.INTERRUPTED if interrupted else Status.FAILED, self.stage
-        if self.before is not None:  # nothing was gone on with: the run stands where it stood
+        if self.before is not None:  # nothing was resumed: the run keeps its status
             status, stage, said = (self.before.get(name, "") for name in ("status", "stage", "reason"))
             status = Status.INTERRUPTED if status == Status.RUNNING else status
         try:
             self.run.set_status(status, stage, said)
-        except OSError as second:  # the lock tells all the same that nobody works on the run any more
+        except OSError as second:  # the released lock shows that no process works on the run
             error.add_note(f"the status could not be written: {second}")
 
     def _is_first(self) -> bool:
-        """Whether the run has its data for the first time."""
+        """Whether the run gets its data for the first time."""
         return self.before is None or self.before.get("stage") in (None, "start", "prepare")
 
     def _is_trained(self) -> bool:
-        """Whether the run that is gone on with needs nothing but its report."""
-        if self.again is None or self.again.more or not (self.run.path / "model.keras").is_file():
+        """Whether a resumed run needs nothing but its report."""
+        if self.resume is None or self.resume.more or not (self.run.path / "model.keras").is_file():
             return False
         return self.run.stopped not in ("", StopReason.SIGNAL, StopReason.NOT_FINITE)
 
@@ -144,16 +144,16 @@ class Session:
         self.run.write_settings(
             {
                 "experiment": experiment.name(),
-                "class": f"{type(experiment).__module__}:{type(experiment).__qualname__}",
+                "class": experiment.import_path(),
                 "preset": experiment.preset,
                 "settings": experiment.settings.json_values(),
                 "trainer": self.trainer.json_values(),
             }
         )
         environment, path = describe(), self.run.path / "environment.json"
-        if self.again is not None:
+        if self.resume is not None:
             remove_parts(self.run.path)
-            with contextlib.suppress(LabError, TypeError):  # the first process's machine, and those of the later ones
+            with contextlib.suppress(LabError, TypeError):  # the first machine, and those of later processes
                 first = self.run.environment
                 environment = first | {"resumed": [*first.get("resumed", []), environment]}
         write_json(path, environment)
@@ -183,25 +183,41 @@ class Session:
         check_fit(model, train)
         check_disk(self.run, model, self.trainer.keep_best + self.trainer.keep_last)
         total = sum(train.steps(epoch) for epoch in range(epochs_for(self.trainer, train)))
-        configure(model, self.trainer, total, timed=self.trainer.by_the_clock)
+        configure(model, self.trainer, total)
         self.run.model = model
         return model
 
     def _fit(self, model: keras.Model, data: Data) -> None:
-        from lab.callbacks.checkpointing import last_checkpoint
-        from lab.checkpoints.fingerprint import origin_of
-        from lab.trainer.fit import Fit, checkpoints_of
+        from lab.checkpoints.fingerprint import fingerprint
+        from lab.checkpoints.manager import CheckpointManager
+        from lab.checkpoints.resume import last_checkpoint
+        from lab.trainer.fit import Fit
 
-        origin, resume = origin_of(self.experiment, self.trainer, data, self.given), None
-        if self.again is not None:
-            resume = last_checkpoint(checkpoints_of(self.run, self.trainer), origin, force=self.again.force)
-            (self.run.path / "training.json").unlink(missing_ok=True)  # it has not ended any more
+        kind = type(self.experiment).import_path()
+        identity = fingerprint(kind, self.experiment.settings, self.trainer, data, self.given)
+        resume = None
+        if self.resume is not None:
+            manager = CheckpointManager(
+                self.run.path / "checkpoints", keep_last=self.trainer.keep_last, keep_best=self.trainer.keep_best
+            )
+            resume = last_checkpoint(manager, identity, force=self.resume.force)
+            (self.run.path / "training.json").unlink(missing_ok=True)  # training has not ended any more
             self._write_records()
             self.before = None
-        more = self.again is not None and self.again.more
-        fit = Fit(self.trainer, self.run, self.console, data, self.callbacks, origin=origin, resume=resume, more=more)
+        more = self.resume is not None and self.resume.more
+        fit = Fit(
+            self.trainer,
+            self.run,
+            self.console,
+            data,
+            model,
+            self.callbacks,
+            fingerprint=identity,
+            resume=resume,
+            more=more,
+        )
         self.callbacks = fit.callbacks  # so that a failure reaches them all
-        fit.run(self.experiment, model)
+        fit.run(self.experiment)
 
     def _report(self) -> Report:
         from lab.trainer.reporting import make_report

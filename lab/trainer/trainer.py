@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,59 +12,22 @@ from lab.engine import backend as backends
 from lab.errors import SettingsError
 from lab.experiment import Experiment
 from lab.runs.run import Run
-from lab.settings import Seconds, field, show
-from lab.trainer.optimizers import OptimizationSettings
-from lab.trainer.stages import Again, Session
+from lab.trainer.config import TrainerSettings
+from lab.trainer.stages import Resume, Session
 
 if TYPE_CHECKING:
     import keras
 
 
-class Trainer(OptimizationSettings):
-    """The engine and its knobs; `Trainer(epochs=5).run(experiment)` gives a `Run`.
+class Trainer(TrainerSettings):
+    """Runs experiments with its settings; `Trainer(epochs=5).run(experiment)` returns a `Run`.
 
-    A knob that is not given takes the experiment's value (`Experiment.trainer`, or its preset's),
-    else the default here.
+    A setting that is not given takes the experiment's value (`Experiment.trainer`, or its preset's), else the
+    default of `TrainerSettings`.
 
     Raises:
-        SettingsError: a knob is unknown or its value is wrong.
+        SettingsError: a setting is unknown or its value is wrong.
     """
-
-    epochs: int = field(10, "Passes over the training data.", ge=1, le=1_000_000)
-    batch_size: int = field(128, "Examples in a batch.", ge=1, le=1_000_000)
-    seed: int = field(0, "Seed of weights, order and noise.", ge=0, lt=2**32)
-    precision: Literal["float32", "bfloat16", "mixed_bfloat16", "mixed_float16", "float64"] = field(
-        "float32", "Keras's dtype policy."
-    )
-    backend: Literal["tensorflow", "jax", "torch"] | None = field(None, "Keras's backend; none takes KERAS_BACKEND.")
-    jit: bool | None = field(None, "Compile the step (XLA); none does so wherever the model allows it.")
-    steps_per_execution: int | None = field(
-        None,
-        "Steps in one call of the backend; none takes 16 to 256, 1 where a callback hears each (or on JAX, unfused).",
-        ge=1,
-    )
-    monitor: str = field("val_loss", "The metric that says which epoch is best.")
-    monitor_mode: Literal["min", "max"] = field("min", "Whether the monitored metric should be low or high.")
-    patience: int | None = field(None, "Stop after so many epochs that are no better.", ge=1)
-    restore_best: bool = field(True, "End with the best epoch's weights, not the last's.")
-    keep_best: int = field(1, "How many of the best checkpoints to keep.", ge=0)
-    keep_last: int = field(1, "How many of the newest checkpoints to keep.", ge=1)
-    max_time: Seconds | None = field(None, "Stop training after this time: 90s, 20m, 1h30m.", gt=0)
-    max_steps: int | None = field(None, "Stop training after so many steps.", ge=1)
-    limit_batches: int | float | None = field(None, "Batches an epoch at most; below 1, a share of them.", gt=0)
-    overfit_batches: int | None = field(None, "Train and validate on the first so many batches only.", ge=1)
-    fast_dev_run: bool = field(False, "One batch of everything, to see that every hook works.")
-    deterministic: bool = field(False, "Deterministic kernels only, at some cost in speed.")
-    checkpoint_every: Seconds = field(
-        60.0, "Save inside an epoch, too, after so much time, or later where that would cost more than 2 %.", gt=0
-    )
-    tensorboard: bool = field(False, "Write TensorBoard logs into the run directory.")
-    run_dir: Path | None = field(None, "The run's directory; none makes runs/<experiment>/<time>-<id>.")
-
-    @property
-    def by_the_clock(self) -> bool:
-        """Whether the learning rate goes down with the time that is left, not with the steps alone."""
-        return self.max_time is not None and self.learning_rate_schedule == "cosine"
 
     def resolve(self, experiment: Experiment[Any]) -> Trainer:
         """Returns the trainer with the experiment's values where none were given.
@@ -73,18 +35,7 @@ class Trainer(OptimizationSettings):
         Raises:
             SettingsError: the experiment's values are wrong.
         """
-        values = {**experiment.trainer_values, **self.given()}
-        if values.get("fast_dev_run"):
-            values |= {"epochs": 1, "limit_batches": 1, "patience": None, "warmup_steps": 0}
-        resolved = Trainer(**values)
-        if resolved.learning_rate_schedule is None and (resolved.warmup_steps or resolved.final_learning_rate):
-            raise SettingsError(
-                [
-                    f"warmup_steps={resolved.warmup_steps}, final_learning_rate={show(resolved.final_learning_rate)}: "
-                    "expected a learning_rate_schedule with them, such as cosine"
-                ]
-            )
-        return resolved
+        return self.with_defaults(experiment.trainer_values)
 
     def run(
         self,
@@ -103,8 +54,8 @@ class Trainer(OptimizationSettings):
             report: whether the report is made, too; `lab report RUN` makes it later.
 
         Raises:
-            LabError: anything that the user can mend. The run's status says `failed`, and why.
-            KeyboardInterrupt: the run was interrupted; its status says so.
+            LabError: anything that the user can fix. The run's status is `failed`, with the reason.
+            KeyboardInterrupt: the run was interrupted, as its status records.
         """
         if not isinstance(experiment, Experiment):
             raise SettingsError([f"experiment={experiment!r}: expected an instance of an Experiment"])
@@ -124,26 +75,26 @@ class Trainer(OptimizationSettings):
         console: Console | None = None,
         report: bool = True,
     ) -> Run:
-        """Goes on with a run that was interrupted, as if nothing had happened; see also `lab.resume`.
+        """Resumes a run that was interrupted, as if nothing had happened; see also `lab.resume`.
 
-        Stages that were done are not done again, but for *prepare*.
+        Stages that are complete are not repeated, except *prepare*.
 
         Args:
             experiment: the run's, with its settings.
-            run: what to go on with.
+            run: the run.
             more: whether there are more epochs now than the run has ended with.
-            force: go on from a checkpoint of other settings, data or versions, too.
-            callbacks: those that `run` was given, anew, with what they had remembered.
+            force: whether to resume from a checkpoint of other settings, data or versions, too.
+            callbacks: new instances of those that `run` was given; they get their states back.
             console, report: as in `run`.
 
         Raises:
-            RunError: another process works on the run, or its checkpoint comes from something else.
+            RunError: another process works on the run, or its checkpoint belongs to another training.
             LabError, KeyboardInterrupt: as in `run`.
         """
         trainer = self.resolve(experiment)
         backends.select(trainer.backend, deterministic=trainer.deterministic)
         run.lock()
-        return trainer._run(Session(trainer, experiment, run, callbacks, Again(more, force)), console, report)
+        return trainer._run(Session(trainer, experiment, run, callbacks, Resume(more, force)), console, report)
 
     def _run(self, session: Session, console: Console | None, report: bool) -> Run:
         from lab.trainer.reporting import print_report

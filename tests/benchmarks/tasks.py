@@ -20,7 +20,7 @@ from lab.data.datasets import corpus, mnist
 from tests.benchmarks.worker import Turns
 
 EPSILON = 1e-12  # Adam's: Keras adds it before the bias is corrected, PyTorch after, so that both need a tiny one
-THEIRS = ("Bidirectional", "Dense", "Dropout", "LSTM")  # that the lab has its own of
+THEIRS = ("Bidirectional", "Dropout", "LSTM")  # that the lab has its own of
 BATCH = {"small": 256, "deep": 256, "denoising": 256, "characters": 64, "sentiment": 64}
 
 
@@ -136,7 +136,7 @@ def prepare(turns: Turns) -> None:
     batches = lab.Batches(train, BATCH[task])
     np.save(turns.folder / "order.npy", np.stack([batches.order(epoch) for epoch in range(turns.count)]))
     keras.utils.set_random_seed(0)
-    model = build(task, load(task, turns.folder))  # a kernel lies as all but the lab have it
+    model = build(task, load(task, turns.folder))
     save_weights(turns.folder, model.get_weights())
     told = {"batch": BATCH[task], "learning_rate": float(model.optimizer.learning_rate), "epsilon": EPSILON}
     (turns.folder / "told.json").write_text(json.dumps(told))
@@ -155,9 +155,8 @@ def load_weights(folder: Path) -> list[Any]:
 
 
 def give(model: keras.Model, folder: Path) -> None:
-    """Sets a model's weights; a kernel of `lab.layers.Dense` may lie turned."""
-    given = zip(load_weights(folder), model.weights, strict=True)
-    model.set_weights([weight if weight.shape == its.shape else weight.T for weight, its in given])
+    """Sets a model's weights."""
+    model.set_weights(load_weights(folder))
 
 
 def begin(model: keras.Model, folder: Path) -> None:

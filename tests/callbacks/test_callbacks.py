@@ -17,12 +17,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from lab.callbacks.annealing import Annealing
 
 from lab import layers
-from lab.callbacks.annealing import Annealing
 from lab.callbacks.base import Averages, Callback, CarriedState, History, Position, Stopping
 from lab.callbacks.checkpointing import Checkpoints
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.data import Batches, Split
 from lab.runs.run import Run
 from lab.runs.status import StopReason
@@ -250,7 +250,7 @@ def test_checkpoints_hold_position_history_and_the_state_of_callbacks(tmp_path: 
 
     made = fit()
     history = History(Run(tmp_path), made.position)
-    folder = CheckpointFolder(tmp_path / "checkpoints", keep_last=9)
+    folder = CheckpointManager(tmp_path / "checkpoints", keep_last=9)
     saves = Checkpoints(folder, "val_loss", history, [Counts(), made.position])
     model = small_model()
     made.run(model, epochs=2, validate=True, callbacks=[history, saves])
@@ -264,7 +264,7 @@ def test_checkpoints_hold_position_history_and_the_state_of_callbacks(tmp_path: 
 
 def test_an_epoch_without_the_monitored_metric_is_kept_as_a_last_one_only(tmp_path: Path) -> None:
     made = fit()
-    folder = CheckpointFolder(tmp_path / "checkpoints")
+    folder = CheckpointManager(tmp_path / "checkpoints")
     history = History(Run(tmp_path), made.position)
     made.run(small_model(), epochs=2, callbacks=[history, Checkpoints(folder, "val_loss", history)])
     assert [entry["step"] for entry in folder.index] == [10]
@@ -276,7 +276,7 @@ def test_an_epoch_whose_loss_is_not_finite_does_not_push_out_a_good_one(tmp_path
         model.trainable_variables[0].assign(model.trainable_variables[0] * math.nan)
 
     made = fit()
-    folder = CheckpointFolder(tmp_path / "checkpoints")
+    folder = CheckpointManager(tmp_path / "checkpoints")
     history = History(Run(tmp_path), made.position)
     saves = Checkpoints(folder, "val_loss", history)
     made.run(small_model(), epochs=9, validate=True, before=[AtBatch(7, spoil)], callbacks=[history, saves])

@@ -18,8 +18,7 @@ from lab.callbacks.base import Callback, Position, Stopping
 from lab.callbacks.checkpointing import Checkpoints, Resuming, give_back, had_ended, states_of
 from lab.checkpoints.checkpoint import Checkpoint
 from lab.checkpoints.fingerprint import changes
-from lab.checkpoints.manager import CUT, EPOCH, INSIDE, CheckpointFolder
-from lab.cli.runs import resume_by_knobs
+from lab.checkpoints.manager import CUT, EPOCH, INSIDE, CheckpointManager
 from lab.data import Batches, Split
 from lab.errors import RunError, SettingsError, UsageError
 from lab.runs.environment import machine
@@ -96,7 +95,7 @@ def saves_at(monkeypatch: pytest.MonkeyPatch, path: Path, steps: int, cost: floa
     monkeypatch.setattr("lab.callbacks.checkpointing.time", clock)
     position = Position(Batches(Split("train", np.zeros((1000, 1), np.float32)), 1))
     history = types.SimpleNamespace(position=position, rows=[])
-    folder = CheckpointFolder(path)
+    folder = CheckpointManager(path)
 
     def add(checkpoint: Checkpoint, value: float | None, kind: str) -> None:
         assert (value, kind) == (None, INSIDE)
@@ -139,15 +138,15 @@ def checkpoint(step: int) -> Checkpoint:
     return Checkpoint(step // 10, step, {"trainable/0000/w": np.full(2, step, np.float32)})
 
 
-def folder_of(path: Path, *steps: tuple[int, str, float | None], **options: Any) -> CheckpointFolder:
-    folder = CheckpointFolder(path / "c", **options)
+def folder_of(path: Path, *steps: tuple[int, str, float | None], **options: Any) -> CheckpointManager:
+    folder = CheckpointManager(path / "c", **options)
     for step, kind, value in steps:
         folder.add(checkpoint(step), value, kind)
     assert {file.name for file in folder.path.glob("*.npz")} == {entry["file"] for entry in folder.index}
     return folder
 
 
-def steps_of(folder: CheckpointFolder) -> list[int]:
+def steps_of(folder: CheckpointManager) -> list[int]:
     return [entry["step"] for entry in folder.index]
 
 
@@ -246,7 +245,7 @@ def path(cut: Path, tmp_path: Path) -> Path:
 def test_damaged_checkpoints_change_nothing_in_the_end(path: Path, tmp_path: Path) -> None:
     never = facts(train(tmp_path / "never", Noisy()))
     shutil.copytree(path, tmp_path / "all")
-    entries = CheckpointFolder(path / "checkpoints").index
+    entries = CheckpointManager(path / "checkpoints").index
     damage(path / "checkpoints" / entries[-1]["file"], "flipped")
     assert differences(facts(go_on(path)), never) == []
     for entry in entries:
@@ -332,11 +331,11 @@ def test_a_run_that_another_process_works_on_is_left_alone(path: Path) -> None:
 )
 def test_a_setting_that_differs_is_refused(values: dict[str, str], said: str, path: Path) -> None:
     with pytest.raises(UsageError, match=said):
-        resume_by_knobs(Noisy, str(path), values, quiet())
+        resume_with_settings(Noisy, str(path), values, quiet())
 
 
 def test_the_run_of_another_experiment_and_fewer_epochs_are_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="expected a run of toy, it is of noisy"):
-        resume_by_knobs(Toy, str(path), {}, quiet())
+        resume_with_settings(Toy, str(path), {}, quiet())
     with pytest.raises(SettingsError, match="epochs=2: expected 3 or more"):
-        resume_by_knobs(Noisy, str(path), {"epochs": "2"}, quiet())
+        resume_with_settings(Noisy, str(path), {"epochs": "2"}, quiet())

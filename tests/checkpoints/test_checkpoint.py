@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lab.checkpoints.checkpoint import Checkpoint, _view, build_optimizer
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.data import Batches, Split
 from lab.data.io.formats import write_npz
 from lab.errors import RunError
@@ -362,23 +362,23 @@ def checkpoint(step: int) -> Checkpoint:
     return Checkpoint(step, step, {"trainable/0000/w": np.full(2, step, np.float32)})
 
 
-def filled(path: Path, values: list[float | None], **options: Any) -> CheckpointFolder:
-    folder = CheckpointFolder(path, **options)
+def filled(path: Path, values: list[float | None], **options: Any) -> CheckpointManager:
+    folder = CheckpointManager(path, **options)
     for step, value in enumerate(values, 1):
         folder.add(checkpoint(step), value)
         assert on_disk(folder) == {entry["file"] for entry in folder.index}
     return folder
 
 
-def on_disk(folder: CheckpointFolder) -> set[str]:
+def on_disk(folder: CheckpointManager) -> set[str]:
     return {path.name for path in folder.path.glob("*.npz")}
 
 
-def steps(folder: CheckpointFolder) -> list[int]:
+def steps(folder: CheckpointManager) -> list[int]:
     return [entry["step"] for entry in folder.index]
 
 
-def best_step(folder: CheckpointFolder) -> int | None:
+def best_step(folder: CheckpointManager) -> int | None:
     best = folder.best()
     return None if best is None else int(best["step"])
 
@@ -421,8 +421,8 @@ def test_a_value_that_is_not_finite_is_never_the_best(odd: float | None, mode: s
 
 def test_without_any_value_there_is_no_best(tmp_path: Path) -> None:
     assert filled(tmp_path / "c", [None, math.nan]).best() is None
-    assert CheckpointFolder(tmp_path / "none").best() is None
-    assert CheckpointFolder(tmp_path / "none").index == []
+    assert CheckpointManager(tmp_path / "none").best() is None
+    assert CheckpointManager(tmp_path / "none").index == []
 
 
 def test_an_entry_is_loaded(tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ def test_a_step_that_is_saved_again_replaces_the_first(tmp_path: Path) -> None:
 
 def test_the_index_is_read_by_another_process(tmp_path: Path) -> None:
     filled(tmp_path / "c", [1.0, 2.0])
-    assert steps(CheckpointFolder(tmp_path / "c")) == [1, 2]
+    assert steps(CheckpointManager(tmp_path / "c")) == [1, 2]
     assert json.loads((tmp_path / "c" / "index.json").read_text())[0] == {
         "file": "step-00000001.npz",
         "kind": "epoch",
@@ -470,12 +470,12 @@ def killed_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def before_the_kill(tmp_path: Path) -> CheckpointFolder:
+def before_the_kill(tmp_path: Path) -> CheckpointManager:
     return filled(tmp_path / "c", [2.0, 3.0])
 
 
 def test_the_index_never_names_a_missing_file_wherever_a_save_is_killed(
-    before_the_kill: CheckpointFolder, killed_at: None
+    before_the_kill: CheckpointManager, killed_at: None
 ) -> None:
     folder = before_the_kill
     with pytest.raises(Killed):

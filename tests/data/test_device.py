@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lab.data import Batches, Split
-from lab.data.device import as_levels, gather, hold, tensors_of, with_tensors
+from lab.data.device import as_levels, gather, tensors_of, to_device, with_tensors
 from lab.engine.compiled import compiled
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -17,7 +17,7 @@ PICTURES = (np.tile(LEVELS, 7 * 28).reshape(64, 28, 28) / np.float32(255)).astyp
 
 
 def gathered(array: Any, which: Any, *, jit: bool) -> np.ndarray:
-    parts = hold(Batches(Split("train", array, array), 4))
+    parts = to_device(Batches(Split("train", array, array), 4))
     places = keras.ops.convert_to_tensor(np.asarray(which, np.int32))
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -84,6 +84,6 @@ def test_bytes_stand_for_pixels_only_where_all_of_them_are_such() -> None:
 
 
 def test_a_picture_that_is_its_own_target_is_held_once() -> None:
-    x, y = hold(Batches(Split("train", PICTURES, PICTURES), 4))
+    x, y = to_device(Batches(Split("train", PICTURES, PICTURES), 4))
     assert x is y
     assert keras.backend.standardize_dtype(x.tensors[0].dtype) == "uint8"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from lab.engine.fused import fused
 
 from lab.callbacks.base import CarriedState
 from lab.data import Array, Batches, Data, Split
-from lab.data.device import gather, hold
+from lab.data.device import gather, to_device
 from lab.data.windows import Streams, Windows, batched
-from lab.engine.fused import fused
 from lab.errors import DataError, UsageError
 from lab.layers import LSTM
 
@@ -432,7 +432,7 @@ def test_the_fused_loop_is_given_the_starts_and_gathers_what_numpy_has() -> None
 
     batches = Streams(symbols(50, 4), 3, seed=11, shuffle=False)
     batches.block = 2
-    parts = hold(batches)
+    parts = to_device(batches)
     compiled = tf.function(lambda chosen: gather(parts, chosen), jit_compile=True)
     batches.seek(0, 1)
     blocks = list(batches.feed().get_tf_dataset())
@@ -447,7 +447,7 @@ def test_the_fused_loop_is_given_the_starts_and_gathers_what_numpy_has() -> None
 
 def test_windows_that_stand_in_two_places_are_held_and_gathered_once() -> None:
     windows = Windows(np.arange(9), 2)
-    one, two = hold(Streams(Split("train", windows, windows), 2))
+    one, two = to_device(Streams(Split("train", windows, windows), 2))
     assert one is two
     first, second = gather((one, two), np.array([0, 4], np.int32))
     assert first is second

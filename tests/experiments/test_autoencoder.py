@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zipfile
 from pathlib import Path
 
 import keras
@@ -12,7 +14,10 @@ from rich.console import Console
 
 import lab
 from experiments.autoencoder import Autoencoder
+from experiments.reports.autoencoder import measure
+from experiments.reports.pictures import Options
 from lab.data.datasets import mnist
+from lab.data.io.images import read_grey, write_grey
 from lab.errors import SettingsError
 from lab.tasks.images.baselines import Pca
 from lab.tasks.images.scores import squared_error
@@ -24,13 +29,13 @@ def quiet() -> Console:
 
 @pytest.fixture(scope="module")
 def trained(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
-    """A small autoencoder that has learnt the made digits."""
+    """A small autoencoder, trained on generated digits."""
     experiment = Autoencoder(data=digits_file, latent_dim=3, hidden_units=(64,))
     trainer = lab.Trainer(epochs=40, batch_size=32, run_dir=tmp_path_factory.mktemp("run"))
     return trainer.run(experiment, console=quiet())
 
 
-def test_encoder_and_decoder_work_each_on_its_own(trained: lab.Run) -> None:
+def test_encoder_and_decoder_work_separately(trained: lab.Run) -> None:
     x = trained.data.test.x[:5]
     codes = trained.model.get_layer("encoder").predict(x, verbose=0)
     assert codes.shape == (5, 3)
@@ -38,6 +43,11 @@ def test_encoder_and_decoder_work_each_on_its_own(trained: lab.Run) -> None:
     assert np.allclose(drawn, trained.model.predict(x, verbose=0), atol=1e-5)
     assert drawn.min() >= 0
     assert drawn.max() <= 1
+
+
+def test_the_saved_model_has_layers_of_keras_only(trained: lab.Run) -> None:
+    with zipfile.ZipFile(trained.path / "model.keras") as archive:
+        assert not re.search(rb'"lab[.>]', archive.read("config.json"))
 
 
 def test_the_untrained_decoder_draws_the_mean(digits_file: Path) -> None:
@@ -56,6 +66,21 @@ def test_reported_numbers_are_those_of_the_model(trained: lab.Run) -> None:
     assert trained.metrics["test_bce"] > trained.metrics["bce_floor"]
     pca = Pca(trained.data.train.x, 3)
     assert trained.metrics["pca_mse"] == pytest.approx(pca.error(test.x, 3), rel=1e-5)
+
+
+def test_measures_are_the_reported_metrics(trained: lab.Run) -> None:
+    found = measure(trained)
+    assert found.mse == pytest.approx(trained.metrics["test_mse"])
+    assert found.linear_mse == pytest.approx(trained.metrics["pca_mse"])
+    assert found.bce == pytest.approx(trained.metrics["test_bce"])
+    assert found.rounded_mse == pytest.approx(trained.metrics["rounded_code_mse"])
+    assert found.mse <= found.rounded_mse < 1.5 * found.mse
+    assert (found.size, found.pixels) == (3, 784)
+    assert list(found.pca_curve) == [2, 3, 4, 8, 16, 32, 64, 128, 256]
+    equal = found.equal_components
+    pca = Pca(trained.data.train.x, found.largest_pca)
+    assert equal is not None
+    assert pca.error(trained.data.test.x, equal) <= found.mse < pca.error(trained.data.test.x, equal - 1)
 
 
 def test_three_numbers_of_a_network_beat_three_of_pca(trained: lab.Run) -> None:
@@ -103,6 +128,17 @@ def test_the_sweep_reports_pca_and_the_gain_of_a_doubling(digits_file: Path) -> 
     assert "gained per doubling" in written
     for name in ("error_by_size", "digits", "sweep"):
         assert (report.folder / "figures" / f"{name}.png").is_file()
+
+
+def test_predict_writes_the_picture_and_its_reconstruction(trained: lab.Run, tmp_path: Path) -> None:
+    write_grey(tmp_path / "digit.png", trained.data.test.x[0], scale=2)
+    experiment = Autoencoder(**trained.settings)
+    line, error = experiment.predict(trained, [str(tmp_path / "digit.png"), str(tmp_path / "no.png")], Options())
+    assert "resized from 56 x 56 pixels" in str(line)
+    assert read_grey(tmp_path / "digit.reconstruction.png").shape == (8 * 28, 8 * 57)
+    assert isinstance(error, lab.DataError)
+    with pytest.raises(lab.UsageError, match="expected pictures"):
+        list(experiment.predict(trained, [], Options()))
 
 
 @pytest.mark.enable_socket

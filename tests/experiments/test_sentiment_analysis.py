@@ -169,8 +169,7 @@ TEXTS = [
 NEW_PROCESS = """
 import json, sys
 import keras
-from lab import layers
-layers.register()
+import lab
 from lab.tasks.classification.metrics import Scaling
 from lab.tasks.text.classifier import TextClassifier
 model = keras.saving.load_model(sys.argv[1])

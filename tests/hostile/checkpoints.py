@@ -17,7 +17,7 @@ from tests.hostile.table import Case, Make, Said
 
 def checkpoints() -> Iterator[Case]:
     from lab.checkpoints.checkpoint import Checkpoint
-    from lab.checkpoints.manager import CheckpointFolder
+    from lab.checkpoints.manager import CheckpointManager
 
     def resumed(what: Callable[[Path], object]) -> Make:
         def make(world: World) -> None:
@@ -168,7 +168,7 @@ def checkpoints() -> Iterator[Case]:
         from lab.runs.run import Run
 
         run = Run.load("autoencoder")
-        folder = CheckpointFolder(run.path / "checkpoints")
+        folder = CheckpointManager(run.path / "checkpoints")
         found = folder.newest()
         assert found is not None, "a whole checkpoint was lost"
         assert [entry["value"] for entry in folder.index] == [run.history[-1]["val_loss"]]
@@ -217,7 +217,7 @@ def checkpoints() -> Iterator[Case]:
     def forget(world: World) -> None:
         from lab.runs.run import Run
 
-        CheckpointFolder(Run.load("autoencoder").path / "checkpoints").forget_after(None)
+        CheckpointManager(Run.load("autoencoder").path / "checkpoints").forget_after(None)
 
     def missing(world: World) -> None:
         (world.interrupted() / "checkpoints/index.json").unlink()

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from lab.engine.fused import fused
 
 from lab import layers
 from lab.data.arrays import Split
 from lab.data.batches import Batches
-from lab.engine.fused import fused
 from lab.errors import UsageError
 
 WORDS = tuple("abcdefgh")

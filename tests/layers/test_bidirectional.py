@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lab.engine.fused import fused
 
 from lab.data import Split
 from lab.data.ragged import Buckets, Ragged
-from lab.engine.fused import fused
 from lab.layers import LSTM, Bidirectional, Segments
 from lab.layers.kernels import recurrence_tensorflow, stacked_tensorflow
 from lab.layers.lstm import many_rows
@@ -111,7 +111,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         return usual(x, weights, bias)
 
     monkeypatch.setattr(stacked_tensorflow, "stacked", noted)
-    monkeypatch.setattr(stacked_tensorflow, "FEWEST", 2)
+    monkeypatch.setattr(stacked_tensorflow, "MIN_ROWS", 2)
     return found
 
 

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from lab import layers
 from lab.layers.kernels import recurrence_tensorflow
 from lab.layers.lstm import LSTM, many_rows
 
@@ -78,7 +77,7 @@ def test_results_and_every_gradient_are_those_of_keras(
 ) -> None:
     rng = np.random.default_rng(seed)
     ours, theirs = pair(units, (batch, steps, width), seed, **dict(zip(FLAGS, flags, strict=True)))
-    assert ours.loops() is recurrence_tensorflow
+    assert ours.kernels() is recurrence_tensorflow
     x = rng.normal(size=(batch, steps, width)).astype(np.float32)
     state = [rng.normal(size=(batch, units)).astype(np.float32) for _ in range(2)] if begun else None
     mask = rng.random((batch, steps)) > 0.4 if masked else None
@@ -89,13 +88,13 @@ def test_results_and_every_gradient_are_those_of_keras(
 
 def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
-    usual, x = recurrence_tensorflow.look, np.zeros((2, 3, 4), np.float32)
+    usual, x = recurrence_tensorflow.infer, np.zeros((2, 3, 4), np.float32)
 
     def noted(*arguments: Any) -> Any:
         taken.append(True)
         return usual(*arguments)
 
-    monkeypatch.setattr(recurrence_tensorflow, "look", noted)
+    monkeypatch.setattr(recurrence_tensorflow, "infer", noted)
     LSTM(2)(x)
     with many_rows():
         LSTM(2)(x, training=True)
@@ -209,7 +208,7 @@ def test_half_precision_is_near_single_precision() -> None:
 )
 def test_what_it_does_not_speed_up_goes_to_keras(options: dict[str, Any]) -> None:
     ours, theirs = pair(3, (2, 4, 2), **options)
-    assert ours.loops() is None
+    assert ours.kernels() is None
     x = np.random.default_rng(0).normal(size=(2, 4, 2)).astype(np.float32)
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
 
@@ -238,7 +237,6 @@ def test_the_carried_state_is_a_variable_of_the_model_but_not_of_its_file(tmp_pa
     assert [tuple(variable.shape) for variable in carried] == [(2, 3), (2, 3)]
     assert np.abs(np.asarray(carried[0])).max() > 0
     model.save(tmp_path / "model.keras")
-    layers.register()
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(again.layers[-1], LSTM)
     fresh = LSTM(3, return_sequences=True)
@@ -279,7 +277,7 @@ for masked in (False, True):
             layer.build((3, 6, 4))
         layers[0].set_weights([rng.normal(size=weight.shape) for weight in layers[0].get_weights()])
         layers[1].set_weights(layers[0].get_weights())
-        assert layers[0].loops() is recurrence_jax
+        assert layers[0].kernels() is recurrence_jax
         x = rng.normal(size=(3, 6, 4)).astype("float32")
         state = [rng.normal(size=(3, 5)).astype("float32") for _ in range(2)]
         mask = jnp.asarray(rng.random((3, 6)) > 0.4) if masked else None

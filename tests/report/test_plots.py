@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 
 from lab.report import plots
 from lab.tasks.classification import plots as class_plots
-from lab.tasks.text import plots as text_plots
 
 IMAGES = np.linspace(0, 1, 3 * 4 * 4).reshape(3, 4, 4)
 
@@ -237,7 +236,7 @@ def test_a_single_image_is_a_row_too() -> None:
     assert len(plots.image_rows({"one": IMAGES[:1]}).axes) == 1
 
 
-# --- bars and classes -----------------------------------------------------------------------------
+# --- bars -----------------------------------------------------------------------------------------
 
 
 def bar_groups(figure: Figure) -> list[BarContainer]:
@@ -270,20 +269,6 @@ def test_bars_differ_in_colour_and_hatch() -> None:
 def test_there_may_be_more_series_than_colours() -> None:
     figure = plots.bars(["a"], {str(place): [place] for place in range(len(plots.COLOURS) + 1)}, x="x", y="y")
     assert len(bar_groups(figure)) == len(plots.COLOURS) + 1
-
-
-def test_classes_draw_a_panel_each_with_its_classes_named_at_the_median() -> None:
-    labels = np.array([0, 0, 0, 7, 7, 7])
-    points = np.array([[0, 0], [0, 1], [0, 50], [5, 5], [6, 6], [7, 7]], float)
-    figure = class_plots.classes({"codes": (points, labels), "PCA": (-points, labels)})
-    assert [axes.get_title() for axes in figure.axes] == ["codes", "PCA"]
-    (left, _) = figure.axes
-    assert [(text.get_text(), text.get_position()) for text in left.texts] == [("0", (0.0, 1.0)), ("7", (6.0, 6.0))]
-    clouds = [cloud for cloud in left.collections if isinstance(cloud, PathCollection)]
-    assert [np.asarray(cloud.get_offsets()).tolist() for cloud in clouds] == [points[:3].tolist(), points[3:].tolist()]
-    faces = [np.asarray(cloud.get_facecolor())[0, :3] for cloud in clouds]
-    assert np.allclose(faces, [colors.to_rgb(plots.TEN[0]), colors.to_rgb(plots.TEN[7])])
-    drawn(figure)
 
 
 # --- differences ----------------------------------------------------------------------------------
@@ -351,105 +336,6 @@ def test_panels_have_a_level_where_one_is_told_and_the_mark_everywhere() -> None
     mark = ([0.8, 0.8], [0, 1])
     assert added == [[mark], [([0, 1], [7, 7]), mark], [mark], [mark], [], []]
     drawn(figure)
-
-
-# --- shades and texts -----------------------------------------------------------------------------
-
-ODD = ("$", "_", "$x^2$", "a_b", "\\alpha", "%", "{", "#", "&", "~", "^", " ")  # mathematics to matplotlib, or to TeX
-
-
-def test_heat_draws_a_matrix_with_a_text_for_each_row_and_column() -> None:
-    values = np.array([[0.0, 0.25, 0.5], [1.0, 0.75, 0.1]])
-    figure = text_plots.heat(values, ["one", "two"], ["a", "b", "c"], x="character", y="next", what="probability")
-    axes, colourbar = figure.axes
-    (image,) = axes.images
-    assert np.array_equal(np.asarray(image.get_array()), values)
-    assert image.get_clim() == (0, 1)
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "two"]
-    assert (axes.get_xlabel(), axes.get_ylabel(), colourbar.get_ylabel()) == ("character", "next", "probability")
-    assert drawn(figure).startswith(b"\x89PNG")
-
-
-def test_dots_mark_a_row_of_the_columns_that_have_one() -> None:
-    values = np.full((3, 4), 0.5)
-    figure = text_plots.heat(values, "xyz", "abcd", x="x", y="y", what="share", marks=(2, None, 0, 1))
-    (dots,) = figure.axes[0].lines
-    assert (np.asarray(dots.get_xdata()).tolist(), np.asarray(dots.get_ydata()).tolist()) == ([0, 2, 3], [2, 0, 1])
-    assert (dots.get_marker(), dots.get_linestyle()) == ("o", "None")
-    assert figure.axes[0].get_xlim() == (-0.5, 3.5)
-    assert figure.axes[0].get_ylim() == (2.5, -0.5)
-    for marks in ((), (None,) * 4):
-        (none,) = text_plots.heat(values, "xyz", "abcd", x="x", y="y", what="share", marks=marks).axes[0].lines
-        assert len(np.asarray(none.get_xdata())) == 0
-
-
-def test_texts_beside_a_heat_are_no_mathematics() -> None:
-    figure = text_plots.heat(np.zeros((len(ODD), len(ODD))), ODD, ODD, x="x", y="y", what="share")
-    axes = figure.axes[0]
-    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-        assert [label.get_text() for label in labels] == list(ODD)
-        assert not any(label.get_parse_math() for label in labels)
-    drawn(figure)
-
-
-LINES = ["Shall I", "com$pa_re$ thee"]
-SHADES = [np.linspace(-1, 1, len(line)) for line in LINES]
-
-
-def characters(axes: Axes, titles: tuple[str, ...]) -> list[str]:
-    """The lines that the single characters make up, from the top."""
-    placed: dict[float, dict[float, str]] = {}
-    for text in axes.texts:
-        if text.get_text() not in titles:
-            (x, y) = text.get_position()
-            placed.setdefault(float(y), {})[float(x)] = text.get_text()
-    for line in placed.values():
-        assert sorted(line) == list(range(len(line)))
-    return ["".join(placed[y][x] for x in sorted(placed[y])) for y in sorted(placed)]
-
-
-def test_coloured_texts_draw_each_character_at_its_place_below_its_title() -> None:
-    titles = ("a cell of $verse$", "another_one")
-    figure = text_plots.coloured_texts({titles[0]: (LINES, SHADES), titles[1]: (LINES[:1], SHADES[:1])})
-    (axes,) = figure.axes
-    assert characters(axes, titles) == [*LINES, LINES[0]]
-    heights = {text.get_text(): text.get_position()[1] for text in axes.texts if text.get_text() in titles}
-    below = [image.get_extent() for image in axes.images]
-    assert heights[titles[0]] < min(below[0][2:]) < min(below[1][2:]) < heights[titles[1]] < min(below[2][2:])
-    assert not any(text.get_parse_math() for text in axes.texts)
-    assert not axes.axison
-    bottom, top = axes.get_ylim()
-    assert top < 0 < max(below[2][2:]) <= bottom
-    left, right = axes.get_xlim()
-    assert left <= -0.5
-    assert right >= max(map(len, LINES)) - 0.5
-    drawn(figure)
-
-
-def test_each_character_has_the_colour_of_its_value_behind_it() -> None:
-    shades = [np.array([-1.0, 0.0, 1.0, -7.0, 7.0])]
-    (axes,) = text_plots.coloured_texts({"a cell": (["abcde"], shades)}).axes
-    (image,) = axes.images
-    assert tuple(image.get_extent())[:2] == (-0.5, 4.5)
-    colour = np.asarray(image.get_array())[0]
-    blue, white, red = colour[:3]
-    assert blue[2] > blue[0] + 0.2
-    assert min(white) > 0.95
-    assert red[0] > red[2] + 0.2
-    assert np.array_equal(colour[3:], [blue, red])  # beyond the scale there is no other colour
-
-
-def test_odd_characters_are_drawn_as_they_are() -> None:
-    line = "".join(ODD)
-    figure = text_plots.coloured_texts({"title": ([line], [np.zeros(len(line))])})
-    assert characters(figure.axes[0], ("title",)) == [line]
-    drawn(figure)
-
-
-def test_lines_and_values_of_unequal_number_are_refused() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        text_plots.coloured_texts({"title": (LINES, SHADES[:1])})
 
 
 # --- how well two classes are told apart ------------------------------------------------------------

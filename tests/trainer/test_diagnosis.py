@@ -67,12 +67,12 @@ def step_of_the_bad_example(epoch: int = 0) -> int:
         ("loss", "in the loss function: the model's output is finite, from -"),
     ],
 )
-@pytest.mark.parametrize("knobs", [{}, {"jit": True}], ids=["a call of 16 steps", "a fused program"])
-def test_the_step_and_the_place_are_said(kind: str, said: str, knobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{}, {"jit": True}], ids=["a call of 16 steps", "a fused program"])
+def test_the_step_and_the_place_are_said(kind: str, said: str, settings: dict[str, Any]) -> None:
     step = step_of_the_bad_example()
     assert step > 1, "else the check before training finds it"
     with pytest.raises(ModelError) as caught:
-        lab.Trainer(**knobs).run(Breaks(fail_in=kind), console=quiet())
+        lab.Trainer(**settings).run(Breaks(fail_in=kind), console=quiet())
     assert str(caught.value).startswith(f"step {step}: the loss is not finite; it began {said}")
     assert lab.Run.load("breaks").status_record()["reason"] == str(caught.value)
 
@@ -86,7 +86,7 @@ def test_it_is_looked_for_from_the_last_good_checkpoint_on(
         lab.Trainer(limit_batches=step_of_the_bad_example() - 1, checkpoint_every=1).run(
             Breaks(fail_in="layer"), console=quiet()
         )
-    assert re.search(r"looking for where it began, from step [1-9]", caplog.text)
+    assert re.search(r"repeating from step [1-9]", caplog.text)
 
 
 def test_weights_that_an_update_has_lost_are_said() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from lab.errors import ModelError, SettingsError
 from lab.trainer import optimizers as optimization
-from lab.trainer.optimizers import OptimizationSettings, configure
+from lab.trainer.config import TrainerSettings
+from lab.trainer.optimizers import configure
 
 
 def small_model(optimizer: Any) -> Any:
@@ -24,7 +25,7 @@ def small_model(optimizer: Any) -> Any:
 def configured(optimizer: Any, total_steps: int = 100, **knobs: Any) -> Any:
     """The optimizer that a model with this one has after the knobs."""
     model = small_model(optimizer)
-    configure(model, OptimizationSettings(**knobs), total_steps)
+    configure(model, TrainerSettings(**knobs), total_steps)
     return model.optimizer
 
 
@@ -158,7 +159,7 @@ def test_warmup_longer_than_training_is_cut_so_that_the_peak_is_reached(total: i
 
 def test_accumulated_steps_count_as_steps_of_the_schedule() -> None:
     model = small_model(keras.optimizers.SGD(1.0))
-    settings = OptimizationSettings(learning_rate_schedule="cosine", gradient_accumulation_steps=2)
+    settings = TrainerSettings(learning_rate_schedule="cosine", gradient_accumulation_steps=2)
     configure(model, settings, 6)
     seen: list[float] = []
     notes = keras.callbacks.LambdaCallback(
@@ -191,12 +192,12 @@ def test_a_learning_rate_replaces_the_experiments_own_schedule() -> None:
 # --- refusals and loss scaling --------------------------------------------------------------------
 
 
-def test_an_optimizer_that_has_trained_is_refused() -> None:
+def test_an_optimizer_with_variables_is_refused_where_a_setting_needs_more_of_them() -> None:
     model = small_model(keras.optimizers.SGD(0.1))
     model.optimizer.build(model.trainable_variables)
-    with pytest.raises(ModelError, match="an optimizer that has not trained yet"):
-        configure(model, OptimizationSettings(clipnorm=1.0), 10)
-    configure(model, OptimizationSettings(), 10)
+    with pytest.raises(ModelError, match="use_ema: expected an optimizer without variables"):
+        configure(model, TrainerSettings(use_ema=True), 10)
+    configure(model, TrainerSettings(clipnorm=1.0), 10)
 
 
 def test_two_ways_of_clipping_are_refused_in_one_line() -> None:
@@ -221,7 +222,7 @@ def test_two_ways_of_clipping_are_refused_in_one_line() -> None:
 )
 def test_values_out_of_bounds_are_refused(knob: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=f"{knob}={value}: expected"):
-        OptimizationSettings(**{knob: value})
+        TrainerSettings(**{knob: value})
 
 
 @pytest.fixture
@@ -248,7 +249,7 @@ def test_the_experiments_own_loss_scale_stays_as_it_was_configured() -> None:
 
 def test_a_model_trains_with_every_knob_at_once() -> None:
     model = small_model(keras.optimizers.Adam(0.1))
-    settings = OptimizationSettings(
+    settings = TrainerSettings(
         learning_rate=0.05,
         learning_rate_schedule="cosine",
         warmup_steps=2,
@@ -267,7 +268,7 @@ def test_a_model_trains_with_every_knob_at_once() -> None:
 
 
 def by_the_clock(share: float, steps: int, **knobs: Any) -> float:
-    settings = OptimizationSettings(learning_rate_schedule="cosine", **knobs)
+    settings = TrainerSettings(learning_rate_schedule="cosine", **knobs)
     return optimization.cosine(share, steps, 0.5, settings)
 
 
@@ -288,8 +289,8 @@ def test_a_cosine_by_the_clock_rises_by_steps() -> None:
 
 def test_an_optimizer_by_the_clock_has_a_rate_that_can_be_set() -> None:
     model = small_model(keras.optimizers.Adam(0.02))
-    settings = OptimizationSettings(learning_rate_schedule="cosine", warmup_steps=5)
-    configure(model, settings, 100, timed=True)
+    settings = TrainerSettings(learning_rate_schedule="cosine", warmup_steps=5, max_time=60)
+    configure(model, settings, 100)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
     model.optimizer.learning_rate = 0.01
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import lab
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.errors import BusyError, RunError, StopRequested
 from lab.runs.run import Run, find_runs
 from lab.runs.status import Status, StopReason
@@ -139,7 +139,7 @@ def test_a_run_that_is_not_whole_does_not_match(main: Run, what: str) -> None:
     elif what == "no settings":
         (run.path / "settings.json").write_text("{}")
     elif what == "not finite":
-        run.stopped = StopReason.NOT_FINITE
+        run.write_training(stopped=StopReason.NOT_FINITE)
     else:
         run.write_settings({**run.record, "settings": {"breadth": 4}})
     assert reference_run(main, "toy", Toy(width=4), train=False) is None
@@ -166,7 +166,7 @@ def test_an_interrupted_training_is_resumed(main: Run) -> None:
     dying = with_callbacks(Toy(width=2), [Dies("on_epoch_begin", 2)])
     with pytest.raises(Killed):
         lab.Trainer(**settings, run_dir=left).run(dying, report=False)
-    (begun,) = [entry["step"] for entry in CheckpointFolder(left / "checkpoints").index]
+    (begun,) = [entry["step"] for entry in CheckpointManager(left / "checkpoints").index]
     found = reference_run(main, "toy", Toy(width=2))
     assert found is not None
     assert found.path == left.resolve()

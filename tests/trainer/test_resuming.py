@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 import lab
-from lab.callbacks.base import History
+from lab.callbacks.history import History
 from lab.checkpoints.checkpoint import Checkpoint
-from lab.checkpoints.manager import CheckpointFolder
+from lab.checkpoints.manager import CheckpointManager
 from lab.data.ragged import Ragged
 from lab.data.windows import Windows
 from lab.errors import RunError, SettingsError, StopRequested
@@ -50,7 +50,7 @@ def same(run: Run, other: Facts, *but: str) -> None:
 
 
 def entries(path: Path) -> list[tuple[str, int]]:
-    return [(entry["kind"], entry["step"]) for entry in CheckpointFolder(path / "checkpoints").index]
+    return [(entry["kind"], entry["step"]) for entry in CheckpointManager(path / "checkpoints").index]
 
 
 class Does(lab.Callback):

@@ -345,7 +345,7 @@ def test_an_experiment_may_change_what_is_trained(tmp_path: Path) -> None:
 
         def fit(self, model: keras.Model, train: lab.Batches, validation: lab.Batches, **options: Any) -> None:
             model.layers[0].trainable = True
-            model.fit(train.feed(), validation_data=validation.feed(), **options)
+            super().fit(model, train, validation, **options)
 
     assert run(Thaws()).status is lab.Status.COMPLETED
 

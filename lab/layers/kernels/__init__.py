@@ -1,1 +1,1 @@
-"""What the layers compute with, by backend."""
+"""The computations of the layers, by backend."""

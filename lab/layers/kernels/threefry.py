@@ -1,10 +1,10 @@
-"""Random numbers in the graph: fast, and the same on every backend.
+"""Random numbers in the graph: fast, and identical on every backend.
 
-`keras.random` gives other numbers on each backend, and on a CPU XLA takes many times as long for
-them: sixteen times for an image's Gaussian noise, sixty for Dropout's masks. These come from
-Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1,
-2, 3", SC 2011): a pure function of a key and a counter, in 32-bit additions, rotations and exclusive
-ors, which every backend has.
+`keras.random` gives different numbers on each backend, and on a CPU XLA takes much longer for them:
+16 times for the Gaussian noise of an image, 60 times for the masks of Dropout. These numbers come
+from Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as
+1, 2, 3", SC 2011): a pure function of a key and a counter, in 32-bit additions, rotations and
+exclusive ors, which every backend has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keras import ops
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
-_GILES = (  # the coefficients in the middle and in the tails, the highest power first
+_GILES = (  # the coefficients for the middle and for the tails, the highest power first
     (2.81022636e-08, -0.000200214257),
     (3.43273939e-07, 0.000100950558),
     (-3.5233877e-06, 0.00134934322),
@@ -31,11 +31,11 @@ _GILES = (  # the coefficients in the middle and in the tails, the highest power
 
 
 def threefry(key: tuple[Any, Any], first: Any, second: Any) -> tuple[Any, Any]:
-    """Returns two int32 tensors of random bits for a key and two int32 tensors of counters (Threefry-2x32, 20 rounds).
+    """Returns two int32 tensors of random bits (Threefry-2x32, 20 rounds).
 
     Args:
         key: two int32 scalars.
-        first, second: the counters, of one shape.
+        first, second: the counters, two int32 tensors of one shape.
     """
     keys = (*key, ops.bitwise_xor(ops.bitwise_xor(*key), _PARITY))
     first, second = first + keys[0], second + keys[1]
@@ -54,40 +54,41 @@ def _rotated(words: Any, bits: int) -> Any:
 
 
 def as_key(numbers: Sequence[Any]) -> tuple[Any, Any]:
-    """Returns the first two of some whole numbers, or of a tensor of them, as int32 scalars."""
+    """Returns the first two integers of a sequence or a tensor, as int32 scalars."""
     first, second = (ops.cast(number, "int32") for number in (numbers[0], numbers[1]))
     return first, second
 
 
-def words(key: tuple[Any, Any], rows: Any, columns: Any) -> Any:
-    """Returns random bits, int32 of shape (rows, columns): a call of Threefry gives a pair.
+def random_words(key: tuple[Any, Any], rows: Any, columns: Any) -> Any:
+    """Returns random bits, int32 of shape (rows, columns).
 
-    A row's bits do not depend on how many rows there are.
+    The bits of a row do not depend on the number of rows.
     """
-    pairs = (columns + 1) // 2
+    pairs = (columns + 1) // 2  # a call of Threefry gives two words
     row, pair = ops.arange(rows, dtype="int32"), ops.arange(pairs, dtype="int32")
-    none = ops.expand_dims(row, 1) * 0 + pair * 0  # (rows, pairs)
-    bits = threefry(key, ops.expand_dims(row, 1) + none, pair + none)
+    zeros = ops.expand_dims(row, 1) * 0 + pair * 0  # (rows, pairs)
+    bits = threefry(key, ops.expand_dims(row, 1) + zeros, pair + zeros)
     return ops.concatenate(bits, axis=1)[:, :columns]
 
 
 def uniform(words: Any) -> Any:
-    """Turns 23 of the 32 bits into a float32 inside (0, 1), exactly."""
+    """Turns 23 of the 32 bits into a float32 within (0, 1), exactly."""
     return (ops.cast(ops.bitwise_and(ops.right_shift(words, 9), (1 << 23) - 1), "float32") + 0.5) * 2.0**-23
 
 
 def normal(words: Any) -> Any:
     """Turns 23 of the 32 bits into a float32 of the standard normal distribution, to within 1.5e-6.
 
-    It is sqrt(2) times the inverse of the error function at 2u - 1, by the polynomials of Giles ("Approximating
-    the erfinv function", GPU Computing Gems, 2011), as in `ops.erfinv`. But that begins with the logarithm of
-    1 - (2u - 1)^2, for which XLA takes as long as for the rest; as 4u(1 - u) it needs a plain one.
+    The result is sqrt(2) times the inverse error function of 2u - 1, by the polynomials of Giles
+    ("Approximating the erfinv function", GPU Computing Gems, 2011), as in `ops.erfinv`. That function
+    starts with the logarithm of 1 - (2u - 1)^2, which takes XLA as long as everything else; written as
+    4u(1 - u), the plain logarithm does.
     """
     u = uniform(words)
     w = -ops.log(4 * u * (1 - u))
     middle = w < 5
     x = ops.where(middle, w - 2.5, ops.sqrt(w) - 3)
-    value, *rest = (ops.where(middle, *(ops.cast(one, "float32") for one in pair)) for pair in _GILES)
+    value, *rest = (ops.where(middle, *(ops.cast(number, "float32") for number in pair)) for pair in _GILES)
     for coefficient in rest:
         value = coefficient + value * x
     return math.sqrt(2) * value * (2 * u - 1)

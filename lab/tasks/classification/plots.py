@@ -1,4 +1,4 @@
-"""Figures of classes: where they lie, and how well they are told apart."""
+"""Figures of how well a classifier separates classes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.data import Array
-from lab.report.plots.core import COLOURS, TEN, grid
+from lab.report.plots.core import COLOURS, grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def classes(panels: Mapping[str, tuple[Array, Array]]) -> Figure:
-    """Draws points in the plane coloured by class, each class named at its median.
-
-    Args:
-        panels: for each title, points of shape (n, 2) and their classes, 0 to 9, of shape (n,).
-    """
-    figure, axes = grid(1, len(panels), size=(5.0 * len(panels), 4.6), squeeze=False)
-    for place, (title, (points, labels)) in enumerate(panels.items()):
-        plot = axes[0, place]
-        for label in np.unique(labels):
-            chosen = points[labels == label]
-            plot.scatter(*chosen.T, s=5, alpha=0.5, color=TEN[int(label) % 10], linewidths=0)
-        for label in np.unique(labels):
-            x, y = np.median(points[labels == label], axis=0)
-            frame = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": TEN[int(label) % 10]}
-            plot.text(x, y, str(label), fontsize=9, ha="center", va="center", bbox=frame)
-        plot.set_title(title)
-        plot.set(xticks=[], yticks=[])
-    return figure
 
 
 def confusion_matrix(counts: Array, names: Sequence[str]) -> Figure:

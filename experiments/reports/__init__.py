@@ -1,0 +1,1 @@
+"""The reports of the experiments: measures first, then the story."""
