@@ -11,7 +11,7 @@ import pytest
 
 from lab._utils import project
 from lab.errors import UsageError
-from lab.runs.run import runs_folder
+from lab.runs.folders import runs_folder
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_a_run_of_a_script_is_the_same_as_one_of_lab_run(project: Path, run_file
     _forget()
     run = lab.Run.load("idea")
     assert (run.experiment, run.record["class"]) == ("idea", "experiments.idea:AnyName")
-    assert (run.settings["width"], len(run.history), run.is_whole) == (3, 2, True)
+    assert (run.settings["width"], len(run.history), run.is_complete) == (3, 2, True)
     made = registry.experiment_of(run)
     assert (made.name(), made.settings.json_values()) == ("idea", {"width": 3})
     assert run.model.predict(np.ones((1, 3)), verbose=0).shape == (1, 1)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lab.report.core import Answer
 from rich.console import Console
 
 import lab
@@ -21,6 +20,7 @@ from experiments.reports.text_generation_measures import Measures, Texts, measur
 from experiments.text_generation import Options, TextGeneration
 from lab.data.datasets import corpus
 from lab.errors import DataError, SettingsError
+from lab.report.items import Answer
 from lab.tasks.text.likelihood import WARM_UP, carried_log_probabilities, windowed_log_probabilities
 from lab.tasks.text.ngrams import WittenBell
 from tests.conftest import verse
