@@ -24,7 +24,7 @@ from lab.checkpoints.checkpoint import Checkpoint
 from lab.checkpoints.manager import CheckpointManager
 from lab.data.datasets import mnist
 from lab.data.datasets.sources import members, read_member
-from lab.data.io import labelled
+from lab.data.io import labelled_files
 from lab.errors import DataError, LabError, RunError, SettingsError
 from lab.report import Report
 from lab.runs.run import Run
@@ -304,7 +304,7 @@ def test_a_table_comes_back_as_it_was_written(rows: list[tuple[str, str]]) -> No
     csv.writer(buffer).writerows([("text", "label"), *rows])
     labels = sorted({label for _, label in rows})
     try:
-        found, classes = labelled_csv.read(buffer.getvalue(), "made", "text", "label")
+        found, classes = labelled_files.read_csv(buffer.getvalue(), "made", "text", "label")
     except DataError as error:
         refused(error, "expected two labels")
         assert len(labels) != 2
