@@ -1,1 +1,1 @@
-"""What each experiment reports: the numbers first, then the text, tables and figures that present them."""
+"""The reports of the experiments: measures first, then the story."""

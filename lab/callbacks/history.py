@@ -18,7 +18,7 @@ def scalars(logs: Mapping[str, Any] | None) -> dict[str, float]:
     """Returns logs as numbers: a metric of several values becomes `name_0`, `name_1` and so on.
 
     Raises:
-        TypeError: a value is not a number or an array of numbers.
+        TypeError, ValueError: a value is not a number or an array of numbers.
     """
     flat: dict[str, float] = {}
     for name, value in (logs or {}).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,10 @@ class CallbackStates:
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         self._callbacks = _named(callbacks)
-        self._initial = {name: dict(vars(callback)) for name, callback in self._callbacks.items()}
+        self._initial = {
+            name: {attribute: copy.deepcopy(value) for attribute, value in vars(callback).items() if _is_plain(value)}
+            for name, callback in self._callbacks.items()
+        }
 
     def read(self) -> dict[str, Any]:
         """Returns the states by class name, with a number where a class is there twice."""
@@ -47,10 +51,7 @@ class CallbackStates:
 
     def _changed(self, name: str, attribute: str, value: Any) -> bool:
         initial = self._initial[name]
-        if attribute not in initial:
-            return True
-        before = initial[attribute]
-        return before is not value and not (type(before) is type(value) and np.array_equal(before, value))
+        return attribute not in initial or not _equal(initial[attribute], value)
 
     def restore(self, states: Mapping[str, Any]) -> None:
         """Gives each callback its state; one without a state is left as it is."""
@@ -75,6 +76,16 @@ def _named(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, keras.cal
             name = f"{kind}-{count}"
         named[name] = callback
     return named
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(np.array_equal(one, other))
 
 
 def _is_plain(value: Any) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from lab._utils.files import atomic_path, leads_outside
 from lab.errors import RunError
+from lab.runs.export import without_training_layers
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +27,7 @@ def save(model: keras.Model, path: Path) -> None:
     Raises:
         WriteError: the disk is full or the folder cannot be written.
     """
+    model = without_training_layers(model)
     optimizer, model.optimizer = model.optimizer, None  # two thirds of the bytes; checkpoints hold it
     try:
         with atomic_path(path) as part:

@@ -144,7 +144,7 @@ class Session:
         self.run.write_settings(
             {
                 "experiment": experiment.name(),
-                "class": f"{type(experiment).__module__}:{type(experiment).__qualname__}",
+                "class": experiment.import_path(),
                 "preset": experiment.preset,
                 "settings": experiment.settings.json_values(),
                 "trainer": self.trainer.json_values(),
@@ -193,7 +193,7 @@ class Session:
         from lab.checkpoints.resume import last_checkpoint
         from lab.trainer.fit import Fit
 
-        kind = f"{type(self.experiment).__module__}:{type(self.experiment).__qualname__}"
+        kind = type(self.experiment).import_path()
         identity = fingerprint(kind, self.experiment.settings, self.trainer, data, self.given)
         resume = None
         if self.resume is not None:

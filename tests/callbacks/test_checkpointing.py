@@ -1,11 +1,8 @@
-"""Checkpoints while training: when, which, what callbacks remember; and what is not gone on from."""
+"""Checkpoints while training: what they hold, when they are written, and where training resumes."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,108 +10,95 @@ import keras
 import numpy as np
 import pytest
 
-import lab
-from lab.callbacks.base import Callback, Position, Stopping
-from lab.callbacks.checkpointing import Checkpoints, Resuming, give_back, had_ended, states_of
+from lab.callbacks.base import Callback
+from lab.callbacks.checkpointing import Checkpointing, Resuming
+from lab.callbacks.history import History
+from lab.callbacks.progress import Progress
+from lab.checkpoints.callback_state import CallbackStates
 from lab.checkpoints.checkpoint import Checkpoint
-from lab.checkpoints.fingerprint import changes
-from lab.checkpoints.manager import CUT, EPOCH, INSIDE, CheckpointManager
-from lab.cli.runs import resume_by_knobs
+from lab.checkpoints.manager import INSIDE, CheckpointManager
 from lab.data import Batches, Split
-from lab.errors import RunError, SettingsError, UsageError
-from lab.runs.environment import machine
 from lab.runs.run import Run
-from lab.runs.status import StopReason
-from tests.resumed import Dies, Noisy, differences, facts, go_on, killed, quiet, tick, train
-from tests.toy import Toy
+from tests.callbacks.fitting import AtStep, Clock, Fit, hooks, new_fit, small_model, spoil, stop
 
-# --- what callbacks remember ------------------------------------------------------------------------
+
+def checkpointing(
+    fit: Fit, path: Path, *callbacks: keras.callbacks.Callback, **options: Any
+) -> tuple[Checkpointing, History, CheckpointManager]:
+    history = History(Run(path), fit.progress)
+    manager = CheckpointManager(path / "checkpoints", keep_last=9)
+    return Checkpointing(manager, "val_loss", history, CallbackStates(callbacks), **options), history, manager
 
 
 class Counts(Callback):
-    """Remembers a number."""
-
-    def __init__(self, count: int = 0) -> None:
-        super().__init__()
-        self.count = count
-
     def state_dict(self) -> dict[str, Any]:
-        return {"count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.count = state["count"]
+        return {"count": 3}
 
 
-def test_two_callbacks_of_one_class_each_take_back_their_own() -> None:
-    states = states_of([Counts(1), keras.callbacks.TerminateOnNaN(), Counts(2)])
-    assert states == {"Counts": {"count": 1}, "Counts-2": {"count": 2}}
-    fresh = [Counts(), Counts(), Counts(7)]
-    give_back(fresh, json.loads(json.dumps(states)))
-    assert [one.count for one in fresh] == [1, 2, 7]
+def test_a_checkpoint_holds_place_history_and_the_state_of_callbacks(tmp_path: Path) -> None:
+    fit, model = new_fit(), small_model()
+    saves, history, manager = checkpointing(fit, tmp_path, Counts(), fingerprint={"rate": "0.1"})
+    fit.run(model, epochs=2, validate=True, callbacks=[history, saves])
+    assert [(entry["epoch"], entry["step"]) for entry in manager.index] == [(1, 5), (2, 10)]
+    assert [entry["value"] for entry in manager.index] == [row["val_loss"] for row in history.rows]
+    last = manager.load(manager.index[-1])
+    assert last.callbacks == {"Counts": {"count": 3}}
+    assert last.history == history.rows
+    assert last.origin == {"rate": "0.1"}
+    weight = keras.ops.convert_to_numpy(model.trainable_variables[0])
+    assert np.array_equal(next(iter(last.variables.values())), weight)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: keras.callbacks.EarlyStopping("loss", patience=2, mode="min"),
-        lambda: keras.callbacks.ReduceLROnPlateau("loss", patience=1, cooldown=2, mode="min"),
-        lambda: keras.callbacks.ModelCheckpoint("never.keras", "loss", save_best_only=True, mode="min"),
-    ],
-    ids=["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint"],
-)
-def test_keras_callbacks_go_on_waiting(make: Callable[[], Any]) -> None:
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    first, second = make(), make()
-    for one in (first, second):
-        one.set_model(model)
-        one.on_train_begin()
-    first.best = np.float32(0.5)
-    first.wait = 1
-    states = json.loads(json.dumps(states_of([first])))
-    give_back([second], states)
-    assert states_of([second]) == states_of([first]) != {}
-    assert second.best == 0.5
+def test_an_epoch_without_the_monitored_metric_is_not_ranked(tmp_path: Path) -> None:
+    fit = new_fit()
+    saves, history, manager = checkpointing(fit, tmp_path)
+    fit.run(small_model(), epochs=2, callbacks=[history, saves])
+    assert [entry["step"] for entry in manager.index] == [5, 10]
+    assert manager.best() is None
+
+
+def test_an_epoch_is_ranked_by_what_a_users_callback_adds_to_the_logs(tmp_path: Path) -> None:
+    def add(epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
+        logs["val_loss"] = (4.0, 2.0, 3.0)[epoch]
+
+    fit = new_fit()
+    saves, history, manager = checkpointing(fit, tmp_path)
+    fit.run(small_model(), epochs=3, callbacks=[saves, history, hooks(on_epoch_end=add)])
+    assert [entry["value"] for entry in manager.index] == [4.0, 2.0, 3.0]
+
+
+def test_an_epoch_whose_loss_is_not_finite_does_not_push_out_a_good_one(tmp_path: Path) -> None:
+    fit = new_fit()
+    saves, history, manager = checkpointing(fit, tmp_path)
+    manager.keep_last = 1
+    fit.run(small_model(), epochs=9, validate=True, callbacks=[AtStep(7, spoil), history, saves])
+    assert [entry["step"] for entry in manager.index] == [5]
+    assert all(np.isfinite(value).all() for value in manager.load(manager.index[0]).variables.values())
+
+
+def test_an_epoch_that_is_cut_is_saved_where_it_was_cut_and_after_its_validation(tmp_path: Path) -> None:
+    fit = new_fit()
+    saves, history, manager = checkpointing(fit, tmp_path, fit.stopping)
+    fit.run(small_model(), epochs=9, validate=True, callbacks=[AtStep(7, stop), history, saves])
+    assert [(entry["kind"], entry["step"]) for entry in manager.index][-1] == ("cut", 7)
+    assert not [entry for entry in manager.index if entry["kind"] == "inside"], "a callback ended it: it stays ended"
 
 
 # --- when -------------------------------------------------------------------------------------------
 
 
-class Clock:
-    """A clock that the test moves on, and that each save moves on by so many seconds."""
+class SlowDisk(CheckpointManager):
+    """Notes the steps of checkpoints inside an epoch, each of which costs seconds on a clock."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, path: Path, clock: Clock, cost: float) -> None:
+        super().__init__(path)
+        self.clock, self.cost, self.steps = clock, cost, list[int]()
 
-    def monotonic(self) -> float:
-        return self.now
-
-
-def saves_at(monkeypatch: pytest.MonkeyPatch, path: Path, steps: int, cost: float, every: float) -> list[int]:
-    """The steps, a second each, after which a checkpoint inside the epoch is written."""
-    clock, found = Clock(), []
-    monkeypatch.setattr("lab.callbacks.checkpointing.time", clock)
-    position = Position(Batches(Split("train", np.zeros((1000, 1), np.float32)), 1))
-    history = types.SimpleNamespace(position=position, rows=[])
-    folder = CheckpointManager(path)
-
-    def add(checkpoint: Checkpoint, value: float | None, kind: str) -> None:
+    def add(self, checkpoint: Checkpoint, value: float | None, kind: str = "") -> None:
         assert (value, kind) == (None, INSIDE)
-        found.append(checkpoint.step)
-        clock.now += cost
-
-    monkeypatch.setattr(folder, "add", add)
-    saves = Checkpoints(folder, "val_loss", history, every=every)  # type: ignore[arg-type]
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    model.stop_training = False
-    saves.set_model(model)
-    saves.on_train_begin()
-    for step in range(steps):
-        clock.now += 1
-        position.on_train_batch_end(step)
-        saves.on_train_batch_end(step, {"loss": 1.0})
-    return found
+        self.steps.append(checkpoint.step)
+        self.clock.wait(self.cost)
 
 
 @pytest.mark.parametrize(
@@ -129,214 +113,63 @@ def saves_at(monkeypatch: pytest.MonkeyPatch, path: Path, steps: int, cost: floa
 def test_saving_takes_a_fiftieth_of_the_time_at_most(
     cost: float, every: float, steps: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert saves_at(monkeypatch, tmp_path, 105, cost, every) == steps
+    clock = Clock()
+    monkeypatch.setattr("lab.callbacks.checkpointing.time", clock)
+    progress = Progress(Batches(Split("train", np.zeros((1000, 1), np.float32)), 1))
+    disk, history = SlowDisk(tmp_path, clock, cost), History(Run(tmp_path), progress)
+    saves = Checkpointing(disk, "val_loss", history, CallbackStates([]), every=every)
+    model = small_model()
+    model.stop_training = False
+    saves.set_model(model)
+    saves.on_train_begin()
+    for step in range(105):  # a second each
+        clock.wait(1)
+        progress.on_train_batch_end(step)
+        saves.on_train_batch_end(step, {"loss": 1.0})
+    assert disk.steps == steps
 
 
-# --- which ------------------------------------------------------------------------------------------
-
-
-def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step // 10, step, {"trainable/0000/w": np.full(2, step, np.float32)})
-
-
-def folder_of(path: Path, *steps: tuple[int, str, float | None], **options: Any) -> CheckpointManager:
-    folder = CheckpointManager(path / "c", **options)
-    for step, kind, value in steps:
-        folder.add(checkpoint(step), value, kind)
-    assert {file.name for file in folder.path.glob("*.npz")} == {entry["file"] for entry in folder.index}
-    return folder
-
-
-def steps_of(folder: CheckpointManager) -> list[int]:
-    return [entry["step"] for entry in folder.index]
+# --- where training resumes -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("steps", "kept"),
-    [
-        ([(3, INSIDE, None), (6, INSIDE, None), (9, INSIDE, None)], [6, 9]),
-        ([(6, INSIDE, None), (10, EPOCH, 1.0), (20, EPOCH, 2.0), (24, INSIDE, None)], [6, 10, 20, 24]),
-        ([(10, EPOCH, 1.0), (20, EPOCH, 2.0), (25, CUT, 3.0)], [10, 20]),
-        ([(10, EPOCH, 1.0), (20, EPOCH, 2.0), (25, CUT, 0.5)], [20, 25]),
-    ],
+    ("epoch", "step", "expected"), [(1, 5, (1, 2)), (1, 3, (1, 0)), (1, 9, (1, 0)), (4, 7, (4, 0))]
 )
-def test_each_kind_is_kept_for_its_own_use(steps: Any, kept: list[int], tmp_path: Path) -> None:
-    assert steps_of(folder_of(tmp_path, *steps)) == kept
-
-
-def damage(path: Path, how: str) -> None:
-    content = bytearray(path.read_bytes())
-    if how == "deleted":
-        path.unlink()
-        return
-    content[len(content) // 2] ^= 0x40
-    path.write_bytes(content[: len(content) // 2] if how == "truncated" else content)
-
-
-@pytest.mark.parametrize("how", ["truncated", "flipped", "deleted"])
-def test_the_newest_that_is_whole_is_gone_on_from(how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    steps = (10, EPOCH, 1.0), (15, INSIDE, None), (20, EPOCH, 2.0), (25, INSIDE, None), (25, CUT, 0.1)
-    folder = folder_of(tmp_path, *steps)
-    found = folder.newest()
-    assert found is not None
-    assert found.step == 25
-    assert [entry["kind"] for entry in folder.index] == [INSIDE, EPOCH, INSIDE, CUT], "looking changes nothing"
-    folder.forget_after(found)
-    assert [entry["kind"] for entry in folder.index] == [INSIDE, EPOCH, INSIDE]  # the cut one cannot be gone on from
-    for step, kind, left in ((25, "inside", 20), (20, "step", 15)):
-        damage(folder.path / f"{kind}-{step:08d}.npz", how)
-        found = folder.newest()
-        assert found is not None
-        folder.forget_after(found)
-        assert found.step == left == steps_of(folder)[-1]
-        assert "the checkpoint before it is used" in caplog.text
-    damage(folder.path / "inside-00000015.npz", how)
-    assert folder.newest() is None
-    folder.forget_after(None)
-    assert folder.index == []
-
-
-def test_what_a_dead_process_has_not_named_is_deleted(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, (10, EPOCH, 1.0))
-    (folder.path / "step-00000020.npz").touch()
-    folder.clean()
-    assert {file.name for file in folder.path.iterdir()} == {"step-00000010.npz", "index.json"}
-
-
-def test_a_place_that_other_data_does_not_have_is_the_epochs_begin() -> None:
-    position = Position(Batches(Split("train", np.zeros((30, 1), np.float32)), 10))
-    history: Any = types.SimpleNamespace(position=position)
-    for epoch, step, expected in ((1, 5, (1, 2)), (1, 3, (1, 0)), (1, 9, (1, 0)), (4, 7, (4, 0))):
-        Resuming(Checkpoint(epoch, step, {}), history, [])
-        assert (position.epoch, position.step) == expected
-
-
-@pytest.mark.parametrize(
-    ("state", "reason"),
-    [
-        ({}, None),
-        ({"stop": False, "reason": ""}, None),
-        ({"stop": True, "reason": str(StopReason.SIGNAL)}, None),
-        ({"stop": True, "reason": ""}, StopReason.CALLBACK),
-        ({"stop": True, "reason": str(StopReason.MAX_STEPS)}, StopReason.MAX_STEPS),
-    ],
-)
-def test_a_signal_alone_does_not_end_a_training(state: dict[str, Any], reason: StopReason | None) -> None:
-    assert had_ended({Stopping.__name__: state}) is reason
-
-
-# --- what is not gone on from -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was killed in its second epoch, with checkpoints after step 13 and 18."""
-    path = tmp_path_factory.mktemp("cut") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        tick(patch)
-        killed(path, None, Dies("on_test_begin", 2), steps_per_execution=1)
-    return path
-
-
-@pytest.fixture
-def path(cut: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(cut, tmp_path / "run"))
-
-
-def test_damaged_checkpoints_change_nothing_in_the_end(path: Path, tmp_path: Path) -> None:
-    never = facts(train(tmp_path / "never", Noisy()))
-    shutil.copytree(path, tmp_path / "all")
-    entries = CheckpointManager(path / "checkpoints").index
-    damage(path / "checkpoints" / entries[-1]["file"], "flipped")
-    assert differences(facts(go_on(path)), never) == []
-    for entry in entries:
-        damage(tmp_path / "all" / "checkpoints" / entry["file"], "flipped")
-    assert differences(facts(go_on(tmp_path / "all")), never) == []
-
-
-def test_another_origin_is_refused_with_every_difference(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_place_that_other_data_does_not_have_is_the_beginning_of_the_epoch(
+    epoch: int, step: int, expected: tuple[int, int]
 ) -> None:
-    record = json.loads((path / "settings.json").read_text())
-    record["settings"]["rate"] = 0.2
-    record["trainer"]["batch_size"] = 64  # the step that it was killed in is not there any more
-    (path / "settings.json").write_text(json.dumps(record))
-    monkeypatch.setattr("lab.checkpoints.fingerprint.versions", lambda: {"keras": "2.0", "tensorflow": "1.0"})
-    monkeypatch.setattr(lab.Data, "fingerprint", lambda self: "other")
-    stood = Run.load(path).status_record()["reason"]
-    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "status.json"}
-    with pytest.raises(RunError, match="comes from another training") as caught:
-        lab.resume(path, epochs=7, console=quiet())
-    after = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "status.json"}
-    assert before == after, "what is refused is left as it was"
-    said = str(caught.value)
-    for part in ("rate: 0.1 then, 0.2 now", "batch_size: 8 then, 64 now", "keras: 3.", "data: ", "numpy: "):
-        assert part in said
-    assert "epochs" not in said
-    assert said.endswith("--force goes on all the same, and ignores this")
-    assert Run.load(path).status_record()["reason"] == stood
-    assert go_on(path, force=True).status is lab.Status.COMPLETED
-    assert "going on in spite of differences: rate: 0.1 then, 0.2 now" in caplog.text
+    progress = Progress(Batches(Split("train", np.zeros((30, 1), np.float32)), 10))
+    history: Any = types.SimpleNamespace(progress=progress)
+    Resuming(Checkpoint(epoch, step, {}), history, CallbackStates([]))
+    assert (progress.epoch, progress.step) == expected
+    assert progress.resumed
 
 
-def test_another_machine_is_gone_on_with_and_said(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    then = machine()
-    monkeypatch.setattr(
-        "lab.checkpoints.fingerprint.machine", lambda: then | {"cpu": "Another", "xla_flags": "--xla_other=1"}
-    )
-    assert go_on(path).status is lab.Status.COMPLETED
-    said = f"cpu: {then['cpu']} then, Another now; xla_flags: {then['xla_flags'] or 'none'} then, --xla_other=1 now"
-    assert f"going on, but the last bits may differ: {said}" in caplog.text
+@pytest.mark.parametrize("steps", [5, 8], ids=["after an epoch", "inside an epoch"])
+def test_training_resumes_as_if_it_had_not_stopped(steps: int, tmp_path: Path) -> None:
+    def weights(model: Any) -> list[np.ndarray]:
+        return [keras.ops.convert_to_numpy(one) for one in (*model.variables, *model.optimizer.variables)]
 
+    def saved(model: Any) -> None:
+        kept.append(Checkpoint.of(model, fit.progress.epoch, fit.progress.steps_done, history=list(history.rows)))
 
-def test_the_same_machine_and_a_checkpoint_that_names_none_say_nothing(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert go_on(path).status is lab.Status.COMPLETED
-    assert "last bits" not in caplog.text
-    now = {"rate": "0.1", **{f"machine.{name}": str(value) for name, value in machine().items()}}
-    assert changes({"rate": "0.1"}, now) == ([], [])
-    assert changes({"rate": "0.2", "gone": "1"}, now) == (["rate: 0.2 then, 0.1 now", "gone: 1 then, none now"], [])
+    kept: list[Checkpoint] = []
+    keras.utils.set_random_seed(0)
+    whole, fit = small_model(keras.optimizers.Adam(0.1)), new_fit()
+    _, history, _ = checkpointing(fit, tmp_path)
+    if steps == 5:
+        at = hooks(on_epoch_begin=lambda epoch, logs=None: saved(whole) if epoch == 1 else None)
+    else:
+        at = AtStep(steps, saved)
+    fit.run(whole, epochs=3, validate=True, callbacks=[history, at])
 
-
-def test_a_checkpoint_of_another_version_is_refused_and_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = path / "checkpoints" / "index.json"
-    old = [{name: value for name, value in entry.items() if name != "kind"} for entry in json.loads(index.read_text())]
-    index.write_text(json.dumps(old))  # as an earlier version wrote it
-    monkeypatch.setattr("lab.checkpoints.checkpoint.FORMAT", 99)
-    with pytest.raises(RunError, match="expected checkpoint format 99, got 2"):
-        lab.resume(path, console=quiet())
-    assert json.loads(index.read_text()) == old
-    assert all((index.parent / entry["file"]).is_file() for entry in old)
-
-
-def test_a_run_that_another_process_works_on_is_left_alone(path: Path) -> None:
-    other = Run(path)
-    other.lock()
-    before = (path / "status.json").read_text()
-    with pytest.raises(RunError, match="another process is working on this run"):
-        lab.resume(path, console=quiet())
-    other.unlock()
-    assert (path / "status.json").read_text() == before
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"width": "5"}, r"got width=5 \(it has 4\); only epochs may grow"),
-        ({"preset": "wide"}, r"got preset=wide \(it has none\)"),
-        ({"batch_size": "9", "width": "4"}, r"got batch_size=9 \(it has 8\)"),
-    ],
-)
-def test_a_setting_that_differs_is_refused(values: dict[str, str], said: str, path: Path) -> None:
-    with pytest.raises(UsageError, match=said):
-        resume_by_knobs(Noisy, str(path), values, quiet())
-
-
-def test_the_run_of_another_experiment_and_fewer_epochs_are_refused(path: Path) -> None:
-    with pytest.raises(UsageError, match="expected a run of toy, it is of noisy"):
-        resume_by_knobs(Toy, str(path), {}, quiet())
-    with pytest.raises(SettingsError, match="epochs=2: expected 3 or more"):
-        resume_by_knobs(Noisy, str(path), {"epochs": "2"}, quiet())
+    keras.utils.set_random_seed(1)
+    again, later = small_model(keras.optimizers.Adam(0.1)), new_fit()
+    _, rows, _ = checkpointing(later, tmp_path)
+    resumes = Resuming(kept[0], rows, CallbackStates([]))
+    later.run(again, epochs=3, initial_epoch=1, validate=True, callbacks=[rows, resumes])
+    assert int(again.optimizer.iterations) == 15
+    for one, other in zip(weights(whole), weights(again), strict=True):
+        assert np.array_equal(one, other)
+    assert [row["val_loss"] for row in rows.rows] == [row["val_loss"] for row in history.rows]
+    assert [row["loss"] for row in rows.rows] == [row["loss"] for row in history.rows]

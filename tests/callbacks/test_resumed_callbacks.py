@@ -1,4 +1,4 @@
-"""Callbacks of a user's own, and random generators that belong to no layer, go on as if nothing had happened."""
+"""A user's callbacks, and random generators that belong to no layer, resume as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -49,24 +49,60 @@ class Shakes(lab.Callback):
 
 
 class Shaken(Noisy):
-    """Hears its own callback, which training depends on."""
+    """Has a callback on which training depends."""
 
     def callbacks(self) -> Sequence[keras.callbacks.Callback]:
         return [Shakes()]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The facts of a run that was never killed."""
+    with pytest.MonkeyPatch.context() as patch:
+        tick(patch)
+        return facts(train(tmp_path_factory.mktemp("uninterrupted") / "run", Shaken()))
+
+
 @pytest.mark.parametrize("step", [3, 13, 22, 31])
 def test_what_callbacks_draw_and_remember_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, uninterrupted: dict[str, Any]
 ) -> None:
     tick(monkeypatch)
-    never = facts(train(tmp_path / "never", Shaken()))
     random.seed(1)
     np.random.seed(1)
     killed(tmp_path / "run", Shaken(), Dies("on_train_batch_end", step))
-    random.seed(2)  # another process has other ones
+    random.seed(2)  # another process has other states
     np.random.seed(2)
-    assert differences(facts(go_on(tmp_path / "run")), never) == []
+    assert differences(facts(go_on(tmp_path / "run")), uninterrupted) == []
+
+
+class Plain(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """A user's callback for Keras alone: it moves a weight by what it has seen, and has no `state_dict`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+        self.seen = {"batches": 0}
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.losses.append(logs["loss"])
+        self.seen["batches"] += 1
+        weight = self.model.trainable_variables[0]
+        weight.assign(weight + 0.001 * self.seen["batches"] * float(np.mean(self.losses)))
+
+
+class WithPlain(Noisy):
+    def callbacks(self) -> Sequence[keras.callbacks.Callback]:
+        return [Plain()]
+
+
+def test_what_a_callback_for_keras_remembers_in_its_attributes_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick(monkeypatch)
+    uninterrupted = facts(train(tmp_path / "uninterrupted", WithPlain(), epochs=2))
+    killed(tmp_path / "run", WithPlain(), Dies("on_train_batch_end", 18), epochs=2)
+    assert differences(facts(go_on(tmp_path / "run")), uninterrupted) == []
 
 
 @pytest.mark.parametrize("every", [1e-9, 3600.0])
@@ -116,7 +152,7 @@ def test_the_weights_that_early_stopping_would_restore_are_kept(tmp_path: Path) 
         trainer.run(Noisy(), callbacks=[waits(), Dies("on_epoch_begin", 3)], console=quiet(), report=False)
     best = max(Run(tmp_path / "never").history, key=lambda row: row["val_mae"])
     assert best["epoch"] < 3, "else there is nothing to restore"
-    with pytest.raises(RunError, match="the checkpoint comes from another training") as caught:
+    with pytest.raises(RunError, match="the checkpoint belongs to another training") as caught:
         lab.resume(tmp_path / "run", console=quiet())
     assert "callbacks=[...]: Dies, EarlyStopping then, none now" in str(caught.value)
     with pytest.raises(RunError, match=r"callbacks=\[...\]: Dies, EarlyStopping then, EarlyStopping now"):

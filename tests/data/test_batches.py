@@ -1,11 +1,12 @@
-"""The order of examples: what it promises, and that every way of feeding a model keeps it."""
+"""The order of examples, and batches as NumPy, the device and Keras have them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ from hypothesis import strategies as st
 from lab.data import Batches, Split
 from lab.data.arrays import leaves, map_arrays
 from lab.data.batches import stable_argsort
+from lab.data.batching import as_dataset
+from lab.data.device import gather, tensors_of, to_device, with_tensors
+from lab.engine.compiled import compiled
 from lab.errors import UsageError
 
 seeds = st.integers(0, 2**64 - 1)
@@ -104,7 +108,6 @@ def test_the_order_depends_on_seed_and_epoch_alone(size: int, batch_size: int, s
     used = Batches(numbered(size), batch_size, seed=seed)
     for (x,) in used.epoch(epoch + 1):
         x[:] = -1
-    used.seek(epoch + 2, 1)
     np.random.default_rng(0).random(3)
     fresh = Batches(numbered(size), 1, seed=seed)
     assert np.array_equal(used.order(epoch), fresh.order(epoch))
@@ -205,187 +208,50 @@ def test_numbers_below_one_are_refused(batch_size: int, limit: int | None) -> No
         Batches(numbered(3), batch_size, limit=limit)
 
 
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "XLA"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_tensorflow_is_fed_the_same_bits(kind: str) -> None:
+def test_batches_on_the_device_are_the_same_to_the_bit(kind: str, jit: bool) -> None:
     batches = Batches(every_kind(23)[kind], 5, seed=11)
-    dataset = batches.feed().get_tf_dataset()
-    for epoch, step in [(0, 0), (1, 0), (2, 3), (0, 4), (7, 1), (3, 5), (0, 0)]:
-        batches.seek(epoch, step)
-        assert_same([as_numpy(batch) for batch in dataset], list(batches.epoch(epoch, step)))
+    parts, tensors = to_device(batches), tensors_of(to_device(batches))
+
+    def one(tensors: Any, chosen: Any) -> tuple[Any, ...]:
+        return gather(with_tensors(parts, tensors), chosen)
+
+    program = compiled(one) if jit else one
+    for step, expected in enumerate(batches.epoch(1)):
+        if jit and len(leaves(expected)[0]) < 5:
+            continue  # another shape is another program
+        batch = program(tensors, np.asarray(batches.indices(1, step), np.int32))
+        assert_same([as_numpy(batch)], [expected])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_numpy_iterator_gives_the_same_bits(kind: str) -> None:
-    batches = Batches(every_kind(23)[kind], 5, seed=11)
-    feed = batches.feed()
-    for epoch, step in [(0, 0), (2, 3), (0, 5)]:
-        batches.seek(epoch, step)
-        assert_same(list(feed.get_numpy_iterator()), list(batches.epoch(epoch, step)))
-        assert_same(list(feed.get_jax_iterator()), list(batches.epoch(epoch, step)))
-
-
-@given(
-    data=st.data(),
-    size=sizes,
-    batch_size=batch_sizes,
-    seed=seeds,
-    shuffle=st.booleans(),
-    limit=st.none() | st.integers(1, 5),
-    stop=st.none() | st.integers(1, 12),
-)
-@settings(deadline=None, max_examples=25)
-def test_tensorflow_has_the_same_order_whatever_the_numbers(
-    data: st.DataObject, size: int, batch_size: int, seed: int, shuffle: bool, limit: int | None, stop: int | None
-) -> None:
-    batches = Batches(numbered(size), batch_size, seed=seed, shuffle=shuffle, limit=limit, stop=stop)
-    dataset = batches.feed().get_tf_dataset()
-    for _ in range(2):
-        epoch, step = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 3))
-        batches.seek(epoch, step)
-        assert_same([as_numpy(batch) for batch in dataset], list(batches.epoch(epoch, step)))
-
-
-def test_arrays_that_change_after_feed_do_not_change_what_tensorflow_is_fed() -> None:
-    split = numbered(8)
-    batches = Batches(split, 4, shuffle=False)
-    dataset = batches.feed().get_tf_dataset()
-    split.x[:] = -1
-    assert [np.asarray(x).tolist() for (x,) in dataset] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-
-
-def test_an_autoencoders_inputs_are_held_and_gathered_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tensorflow as tf
-
-    calls = {"constant": 0, "gather": 0}
-
-    def counting(name: str) -> Callable[..., Any]:
-        original = getattr(tf, name)
-
-        def call(*args: Any) -> Any:
-            calls[name] += 1
-            return original(*args)
-
-        return call
-
-    for name in calls:
-        monkeypatch.setattr(tf, name, counting(name))
-    images = np.arange(12, dtype=np.float32)
-    dataset = Batches(Split("train", images, images), 4, shuffle=False).feed().get_tf_dataset()
-    for x, y in dataset:
-        assert np.array_equal(x, y)
-    assert calls == {"constant": 1, "gather": 1}
-
-
-@pytest.mark.parametrize(
-    ("size", "batch_size", "limit", "expected"),
-    [
-        (10, 4, None, (3, True, 2)),
-        (8, 4, None, (2, False, None)),
-        (3, 4, None, (1, True, 3)),
-        (10, 4, 2, (2, False, None)),
-    ],
-    ids=["partial", "even", "less than one", "cut before the partial one"],
-)
-def test_keras_is_told_the_numbers_of_batches(
-    size: int, batch_size: int, limit: int | None, expected: tuple[int, bool, int | None]
-) -> None:
-    feed = Batches(numbered(size), batch_size, limit=limit).feed()
-    assert feed.batch_size == batch_size
-    assert (feed.num_batches, feed.has_partial_batch, feed.partial_batch_size) == expected
-
-
-class Fitted:
-    """A model that counts how often it sees each of some numbered examples while it trains."""
-
-    def __init__(self, count: int, *, steps_per_execution: int = 1, eager: bool = False) -> None:
-        import keras
-
-        trail: list[list[int]] = []
-
-        class Counter(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-            def build(self, _: Any) -> None:
-                self.seen = self.add_weight(shape=(count,), initializer="zeros", trainable=False)
-
-            def call(self, ids: Any, training: bool = False) -> Any:
-                if training:
-                    self.seen.assign(self.seen + keras.ops.sum(keras.ops.one_hot(ids[:, 0], count), axis=0))
-                    if eager:
-                        trail.append(np.asarray(ids)[:, 0].tolist())
-                return keras.ops.cast(ids, "float32")
-
-        self.counter = Counter()
-        self.trail = trail
-        ids = keras.Input((1,), dtype="int32")
-        self.model = keras.Model(ids, keras.layers.Dense(1)(self.counter(ids)))
-        self.model.compile("sgd", "mse", steps_per_execution=steps_per_execution, run_eagerly=eager)
-
-    def fit(self, batches: Batches, epochs: int) -> Fitted:
-        import keras
-
-        def seek(epoch: int, _: Any) -> None:
-            batches.seek(epoch)
-
-        callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=seek)]
-        self.model.fit(batches.feed(), epochs=epochs, callbacks=callbacks, verbose=0)
-        return self
-
-    @property
-    def seen(self) -> list[int]:
-        return [int(count) for count in np.asarray(self.counter.seen)]
-
-
-def ids_and_targets(count: int) -> Split:
-    ids = np.arange(count, dtype=np.int32)[:, None]
-    return Split("train", ids, ids.astype(np.float32) / count)
-
-
-@pytest.mark.parametrize("steps_per_execution", [1, 3, 16])
-def test_fit_sees_each_example_once_an_epoch(steps_per_execution: int) -> None:
-    fitted = Fitted(22, steps_per_execution=steps_per_execution)
-    assert fitted.fit(Batches(ids_and_targets(22), 4, seed=5), epochs=2).seen == [2] * 22
-
-
-def test_fit_sees_the_examples_in_the_order_of_the_batches() -> None:
-    batches = Batches(ids_and_targets(11), 4, seed=5)
-    fitted = Fitted(11, eager=True).fit(batches, epochs=2)
-    assert fitted.trail == [x[:, 0].tolist() for epoch in (0, 1) for x, _ in batches.epoch(epoch)]
-
-
-@pytest.mark.parametrize("steps_per_execution", [1, 16])
-def test_fit_sees_only_the_batches_of_the_limit(steps_per_execution: int) -> None:
-    batches = Batches(ids_and_targets(22), 4, seed=5, limit=2)
-    fitted = Fitted(22, steps_per_execution=steps_per_execution).fit(batches, epochs=2)
-    shown = np.concatenate([x[:, 0] for epoch in (0, 1) for x, _ in batches.epoch(epoch)])
-    assert fitted.seen == np.bincount(shown, minlength=22).tolist()
-
-
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
-def test_fit_ends_where_stop_says(steps_per_execution: int) -> None:
-    batches = Batches(ids_and_targets(22), 4, seed=5, stop=8)
-    fitted = Fitted(22, steps_per_execution=steps_per_execution).fit(batches, epochs=2)
-    shown = np.concatenate([x[:, 0] for epoch in (0, 1) for x, _ in batches.epoch(epoch)])
-    assert len(shown) == 22 + 2 * 4
-    assert fitted.seen == np.bincount(shown, minlength=22).tolist()
+# --- as Keras takes them ----------------------------------------------------------------------------
 
 
 def test_predict_gives_the_examples_in_the_order_of_the_arrays() -> None:
-    import keras
-
     values = np.arange(11, dtype=np.float32)[:, None]
     model = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0)])
-    feed = Batches(Split("test", values, values), 4, shuffle=False).feed()
-    assert np.array_equal(model.predict(feed, verbose=0), values * 2)
+    dataset = as_dataset(Batches(Split("test", values, values), 4, shuffle=False))
+    assert len(dataset) == 3
+    assert np.array_equal(model.predict(dataset, verbose=0), values * 2)
 
 
 def test_evaluate_weighs_the_examples() -> None:
-    import keras
-
     targets, weights = np.array([[1.0], [3.0], [5.0]], np.float32), np.array([1.0, 0.0, 2.0], np.float32)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(0.0)])
-    model.compile(loss=keras.losses.MeanAbsoluteError(reduction="sum"))
-    feed = Batches(Split("test", targets, targets, weights), 3, shuffle=False).feed()
-    assert model.evaluate(feed, verbose=0) == pytest.approx(1 * 1 + 0 * 3 + 2 * 5)
+    model.compile(loss=keras.losses.MeanAbsoluteError(reduction="sum"), run_eagerly=True)
+    dataset = as_dataset(Batches(Split("test", targets, targets, weights), 3, shuffle=False))
+    assert model.evaluate(dataset, verbose=0) == pytest.approx(1 * 1 + 0 * 3 + 2 * 5)
+
+
+def test_another_split_and_another_size_keep_the_order() -> None:
+    batches = Batches(numbered(10), 4, seed=3, shuffle=True, stop=5)
+    doubled = batches.with_split(Split("train", np.arange(10) * 2))
+    assert_same(list(doubled.epoch(1)), [(x * 2,) for (x,) in batches.epoch(1)])
+    smaller = batches.with_split(batches.split, 3)
+    assert (smaller.batch_size, smaller.steps_per_epoch, smaller.stop) == (3, 4, 5)
+    assert np.array_equal(smaller.order(2), batches.order(2))
+    assert batches.batch_size == 4
 
 
 def test_a_batch_leaves_the_split_as_it_is() -> None:

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lab.data import Array, Data, Split
+from lab.data.batching import batched
 from lab.data.ragged import Buckets, Ragged, widths_for
-from lab.data.windows import batched
 from lab.errors import DataError, UsageError
 
 lists = st.lists(st.lists(st.integers(1, 99), max_size=9), min_size=1, max_size=25)
@@ -71,7 +71,7 @@ def test_a_slice_is_fewer_sequences_with_their_own_tokens_alone(
         assert part[np.arange(len(part))].tolist() == padded(expected, part.widths)
 
 
-def test_it_says_what_array_it_stands_for() -> None:
+def test_it_has_the_shape_and_dtype_of_the_array_that_it_stands_for() -> None:
     ragged = made([[1], [2, 3], []], [2])
     assert (len(ragged), ragged.ndim, ragged.shape) == (3, 2, (3, 9))
     assert ragged.dtype == np.int32
@@ -158,7 +158,6 @@ def test_of_each_bucket_all_but_what_is_left_over_is_in_batches_of_its_width(
 def test_the_order_depends_on_seed_and_epoch_alone(lengths: list[int], size: int, seed: int, epoch: int) -> None:
     used = Buckets(split(lengths), size, seed=seed)
     list(used.epoch(epoch + 1))
-    used.seek(epoch + 2, 1)
     np.random.default_rng(0).random(3)
     assert np.array_equal(used.order(epoch), Buckets(split(lengths), size, seed=seed, stop=1).order(epoch))
 
@@ -185,7 +184,7 @@ def test_unshuffled_examples_go_by_width_and_then_as_they_stand() -> None:
 
 @given(lengths_of, st.integers(1, 9), seeds, epochs, st.booleans(), st.data())
 @settings(deadline=None)
-def test_an_epoch_goes_on_from_its_middle(
+def test_an_epoch_continues_from_its_middle(
     lengths: list[int], size: int, seed: int, epoch: int, shuffle: bool, data: st.DataObject
 ) -> None:
     batches = Buckets(split(lengths), size, seed=seed, shuffle=shuffle)
@@ -193,9 +192,7 @@ def test_an_epoch_goes_on_from_its_middle(
     whole, rest = list(batches.epoch(epoch)), list(batches.epoch(epoch, step))
     assert [y.tolist() for _, y in rest] == [y.tolist() for _, y in whole[step:]]
     assert [x.tolist() for x, _ in rest] == [x.tolist() for x, _ in whole[step:]]
-    batches.seek(epoch, step)
-    assert batches.position == (epoch, step)
-    assert batches.remaining().tolist() == [int(place) for _, y in whole[step:] for place in y]
+    assert batches.remaining(epoch, step).tolist() == [int(place) for _, y in whole[step:] for place in y]
 
 
 def test_limit_and_stop_cut_as_those_of_batches_do() -> None:
@@ -207,7 +204,7 @@ def test_limit_and_stop_cut_as_those_of_batches_do() -> None:
     assert [y.tolist() for _, y in stopped.epoch(1)] == whole[:3]
 
 
-def test_ragged_inputs_are_fed_in_buckets_and_nothing_else_is() -> None:
+def test_ragged_inputs_come_in_buckets_and_nothing_else_does() -> None:
     assert type(batched(split([1, 2, 3]), 2, seed=5)) is Buckets
     with pytest.raises(UsageError, match=r"test split: expected lab\.data\.Ragged as inputs, got ndarray"):
         Buckets(Split("test", np.arange(5)), 2)

@@ -1,4 +1,4 @@
-"""Streams: what each batch goes on from, what an epoch reads and leaves out, and that every feed has the same."""
+"""Windows and streams: where each batch continues, and what an epoch reads and leaves out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from lab.engine.fused import fused
 
-from lab.callbacks.base import CarriedState
 from lab.data import Array, Batches, Data, Split
+from lab.data.batching import batched
 from lab.data.device import gather, to_device
-from lab.data.windows import Streams, Windows, batched
+from lab.data.windows import Streams, Windows
+from lab.engine.compiled import compiled
 from lab.errors import DataError, UsageError
-from lab.layers import LSTM
 
 FILL = -1
 
@@ -217,7 +216,6 @@ def test_the_order_depends_on_seed_and_epoch_alone(
     for batch in used.epoch(epoch + 1):
         for part in batch:
             part[:] = FILL
-    used.seek(epoch + 2, 1)
     np.random.default_rng(0).random(3)
     fresh = Streams(text(count, length), batch_size, seed=seed, stop=data.draw(st.integers(0, 3)))
     assert np.array_equal(used.order(epoch), fresh.order(epoch))
@@ -370,82 +368,35 @@ def test_neither_fingerprint_nor_head_nor_batches_make_all_windows() -> None:
     assert Streams(text(1_000_000, 10), 4, limit=1).steps_per_epoch == 1
 
 
-# --- feeds ----------------------------------------------------------------------------------------
+# --- on the device --------------------------------------------------------------------------------
 
 
 def symbols(count: int, length: int, seed: int = 0) -> Split:
     """A text of five symbols, as small numbers."""
-    made = np.random.default_rng(seed).integers(1, 5, count + 1).astype(np.int16)
-    return Split("train", Windows(made[:-1], length), Windows(made[1:], length, FILL))
+    tokens = np.random.default_rng(seed).integers(1, 5, count + 1).astype(np.int16)
+    return Split("train", Windows(tokens[:-1], length), Windows(tokens[1:], length, FILL))
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
+def gather_function(parts: Any, *, jit: bool) -> Any:
+    """A function that gathers a batch, compiled or not."""
+    if not jit:
+        return lambda starts: gather(parts, starts)
+    program = compiled(lambda starts: gather(parts, starts))
+    return lambda starts: program(keras.ops.convert_to_tensor(starts))
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "XLA"])
 @pytest.mark.parametrize("count", [2, 50, 96], ids=["short", "uneven", "even"])
-def test_every_feed_gives_what_numpy_has(count: int, shuffle: bool) -> None:
-    batches = Streams(symbols(count, 4), 3, seed=11, shuffle=shuffle)
-    feed = batches.feed()
-    dataset = feed.get_tf_dataset()
-    for epoch, step in [(0, 0), (1, 0), (2, 3), (0, batches.steps_per_epoch), (7, 1)]:
-        batches.seek(epoch, step)
-        expected = list(batches.epoch(epoch, step))
-        assert_same(list(dataset), expected)
-        assert_same(list(feed.get_numpy_iterator()), expected)
-        assert_same(list(feed.get_jax_iterator()), expected)
+def test_batches_on_the_device_are_those_of_numpy(count: int, jit: bool) -> None:
+    batches = Streams(symbols(count, 4), 3, seed=11, shuffle=False)
+    gathered = gather_function(to_device(batches), jit=jit)
+    expected = list(batches.epoch(0))
+    assert (expected[-1][1] == FILL).any() == (count != 96), "the last windows run over the end"
+    chosen = batches.order(0).astype(np.int32).reshape(-1, 3)
+    assert_same([gathered(starts) for starts in chosen], expected)
 
 
-@given(
-    data=st.data(),
-    count=counts,
-    batch_size=batch_sizes,
-    length=lengths,
-    seed=seeds,
-    shuffle=st.booleans(),
-    limit=st.none() | st.integers(1, 5),
-    stop=st.none() | st.integers(1, 12),
-)
-@settings(deadline=None, max_examples=8)
-def test_tensorflow_has_the_same_windows_whatever_the_numbers(
-    data: st.DataObject,
-    count: int,
-    batch_size: int,
-    length: int,
-    seed: int,
-    shuffle: bool,
-    limit: int | None,
-    stop: int | None,
-) -> None:
-    batches = Streams(text(count, length), batch_size, seed=seed, shuffle=shuffle, limit=limit, stop=stop)
-    dataset = batches.feed().get_tf_dataset()
-    for _ in range(2):
-        epoch, step = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 3))
-        batches.seek(epoch, step)
-        assert_same(list(dataset), list(batches.epoch(epoch, step)))
-
-
-def test_batches_have_a_size_and_a_length_that_tensorflow_knows_beforehand() -> None:
-    x, y = Streams(symbols(50, 4), 3).feed().get_tf_dataset().element_spec
-    assert (x.shape.as_list(), y.shape.as_list()) == ([3, 4], [3, 4])
-
-
-def test_the_fused_loop_is_given_the_starts_and_gathers_what_numpy_has() -> None:
-    import tensorflow as tf
-
-    batches = Streams(symbols(50, 4), 3, seed=11, shuffle=False)
-    batches.block = 2
-    parts = to_device(batches)
-    compiled = tf.function(lambda chosen: gather(parts, chosen), jit_compile=True)
-    batches.seek(0, 1)
-    blocks = list(batches.feed().get_tf_dataset())
-    steps = batches.steps_per_epoch - 1
-    assert [len(block) for block in blocks] == [2 * 3] * (steps // 2) + [3] * (steps % 2)
-    chosen = np.concatenate(blocks).reshape(-1, 3)
-    expected = list(batches.epoch(0, 1))
-    assert (expected[-1][1] == FILL).any()
-    assert_same([gather(parts, tf.constant(starts)) for starts in chosen], expected)
-    assert_same([compiled(tf.constant(starts)) for starts in chosen], expected)
-
-
-def test_windows_that_stand_in_two_places_are_held_and_gathered_once() -> None:
+def test_windows_that_are_used_twice_are_moved_and_gathered_once() -> None:
     windows = Windows(np.arange(9), 2)
     one, two = to_device(Streams(Split("train", windows, windows), 2))
     assert one is two
@@ -456,102 +407,7 @@ def test_windows_that_stand_in_two_places_are_held_and_gathered_once() -> None:
 @pytest.mark.parametrize(
     ("count", "limit", "expected"), [(50, None, 4), (48, None, 4), (13, None, 1), (50, 2, 2), (5, None, 1)]
 )
-def test_keras_is_told_the_number_of_batches_and_that_all_are_whole(
-    count: int, limit: int | None, expected: int
-) -> None:
-    feed = Streams(symbols(count, 4), 3, limit=limit).feed()
-    assert (feed.num_batches, feed.batch_size, feed.has_partial_batch) == (expected, 3, False)
-
-
-# --- a state that is carried ----------------------------------------------------------------------
-
-UNITS = 3
-
-
-def reader(*, fuse: bool = True) -> keras.Model:
-    """A model of five symbols that carries its state and learns nothing."""
-    keras.utils.set_random_seed(3)
-    x = keras.Input((None,), dtype="int32")
-    embedded = keras.layers.Embedding(5, 2, keras.initializers.RandomNormal(0, 1), name="table")(x)
-    hidden = LSTM(UNITS, return_sequences=True, stateful=True, name="reader")(embedded)
-    model = keras.Model(x, keras.layers.Dense(5)(hidden))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=FILL)
-    model.compile(keras.optimizers.SGD(0.0), loss)
-    model.jit_compile, model.steps_per_execution = fuse, 4 if fuse else 1
-    return model
-
-
-def read_on(model: keras.Model, batches: list[tuple[Array, ...]]) -> tuple[Array, Array]:
-    """The state of an LSTM after reading batches one after the other from zeros, written in plain NumPy."""
-    cell, table = model.get_layer("reader").cell, model.get_layer("table").embeddings
-    weights = (table, cell.kernel, cell.recurrent_kernel, cell.bias)
-    embedding, kernel, recurrent, bias = (np.asarray(weight, float) for weight in weights)
-    h = c = np.zeros((len(batches[0][0]), UNITS))
-    for x, _ in batches:
-        for column in x.T:
-            gates = embedding[column] @ kernel + h @ recurrent + bias
-            i, f, g, o = np.split(gates, 4, axis=1)
-            c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
-            h = np.tanh(c) / (1 + np.exp(-o))
-    return h, c
-
-
-def carried(model: keras.Model) -> list[Array]:
-    return [np.asarray(state) for state in model.get_layer("reader").states]
-
-
-class Seek(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Moves the batches to each epoch."""
-
-    def __init__(self, batches: Batches) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.batches.seek(epoch)
-
-
-@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "Keras's own"])
-def test_the_state_after_an_epoch_is_that_of_a_plain_loop_over_its_batches(fuse: bool) -> None:
-    model, batches = reader(fuse=fuse), Streams(symbols(80, 3), 4, seed=1)
-    assert batches.steps_per_epoch == 6  # one whole block of four steps and a part of one
-    assert not np.array_equal(batches.order(0), batches.order(1))
-    callbacks = [Seek(batches), CarriedState()]
-    with fused(model, batches, batches):
-        assert batches.block == (4 if fuse else 0)
-        for epoch in (0, 1):  # the second begins with zeros again, at another place
-            model.fit(batches.feed(), initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=0)
-            expected = read_on(model, list(batches.epoch(epoch)))
-            for state, wanted in zip(carried(model), expected, strict=True):
-                assert state.shape == (4, UNITS)
-                assert np.allclose(state, wanted, atol=1e-5)
-    alone = read_on(model, list(batches.epoch(1))[-1:])
-    assert not np.allclose(carried(model)[0], alone[0], atol=1e-3)  # what stood before has left its trace
-
-
-def test_validation_carries_its_state_from_zeros_over_the_whole_text_each_time() -> None:
-    model, batches = reader(), Streams(symbols(45, 3), 4, shuffle=False)
-    made = list(batches.epoch(0))
-    assert len(made) == 4
-    with fused(model, batches, batches):
-        for _ in range(2):
-            loss = model.evaluate(batches.feed(), callbacks=[CarriedState()], verbose=0)
-            assert loss == pytest.approx(loss_of(model, made), rel=1e-4)
-            for state, wanted in zip(carried(model), read_on(model, made), strict=True):
-                assert np.allclose(state, wanted, atol=1e-5)
-
-
-def loss_of(model: keras.Model, batches: list[tuple[Array, ...]]) -> float:
-    """The mean over batches of the mean loss of the targets that are none of the fill."""
-    kernel, bias = (np.asarray(weight, float) for weight in model.layers[-1].get_weights())
-    losses = []
-    for place, (x, y) in enumerate(batches):
-        columns = []
-        for step in range(x.shape[1]):
-            h, _ = read_on(model, [*batches[:place], (x[:, : step + 1], y)])
-            columns.append(h @ kernel + bias)
-        logits = np.stack(columns, axis=1)
-        logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-        counted = y != FILL
-        losses.append(-np.take_along_axis(logits, np.maximum(y, 0)[..., None].astype(int), -1)[..., 0][counted].mean())
-    return float(np.mean(losses))
+def test_all_batches_of_an_epoch_are_full(count: int, limit: int | None, expected: int) -> None:
+    batches = Streams(symbols(count, 4), 3, limit=limit)
+    assert (batches.steps_per_epoch, batches.last_size, batches.drop_remainder) == (expected, 0, True)
+    assert [len(x) for x, _ in batches.epoch(0)] == [3] * expected

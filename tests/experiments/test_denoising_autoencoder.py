@@ -160,7 +160,7 @@ def test_the_basic_one_has_the_same_layers_and_budget_and_saw_no_noise(trained: 
 
 
 def test_the_report_checks_what_the_two_runs_have_in_common(trained: lab.Run) -> None:
-    basic = Run(trained.path / "reference_runs" / "basic_autoencoder")
+    basic = Run(trained.path / "references" / "basic_autoencoder")
     found = likeness(trained, basic)
     assert found.differs_only_here
     assert set(found.only_here) == {"noise", "kind", "network", "channels", "noise_seed", "reference_runs"}

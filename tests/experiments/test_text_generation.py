@@ -1,7 +1,8 @@
-"""The text generator: what it learns, what its report says, and what it writes for a user."""
+"""The text generator: what it learns, its measures and report, and what it writes for a user."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import math
@@ -13,10 +14,14 @@ import pytest
 from rich.console import Console
 
 import lab
+from experiments.reports import text_generation_measures as measures
+from experiments.reports.text_generation import write
+from experiments.reports.text_generation_measures import Measures, Texts, measure
 from experiments.text_generation import Options, TextGeneration
 from lab.data.datasets import corpus
 from lab.errors import DataError, SettingsError
-from lab.tasks.text import writing
+from lab.report.items import Answer
+from lab.tasks.text.likelihood import WARM_UP, carried_log_probabilities, windowed_log_probabilities
 from lab.tasks.text.ngrams import WittenBell
 from tests.conftest import verse
 
@@ -26,7 +31,7 @@ REPORT: dict[str, Any] = {"temperatures": (0.2, 0.8, 1.5), "samples": 4, "sample
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
-    """A small one that has learnt made verse."""
+    """A small run that has learned artificial verse."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "verse.txt").write_text(verse(400), "utf-8")
     experiment = TextGeneration(corpus=str(folder / "verse.txt"), **SMALL, **REPORT)
@@ -35,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
 
 
 def read_alone(run: lab.Run, symbols: np.ndarray) -> np.ndarray:
-    """The log-probability of every symbol but the first, as the Keras model gives it from a state of zeros."""
+    """The log-probability of every symbol but the first, by the Keras model from a state of zeros."""
     for layer in run.model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
@@ -48,7 +53,7 @@ def items(run: lab.Run, kind: str) -> list[dict[str, Any]]:
     return [item for item in run.report["items"] if item["kind"] == kind]
 
 
-def say(run: lab.Run, *prompts: str, **options: Any) -> str:
+def predict(run: lab.Run, *prompts: str, **options: Any) -> str:
     experiment = TextGeneration()
     return "".join(str(part) for part in experiment.predict(run, prompts, Options(**options)))
 
@@ -63,20 +68,20 @@ def test_it_learns_and_beats_counting_single_characters(trained: lab.Run) -> Non
     assert metrics["windowed_nats_per_char"] > metrics["validation_nats_per_char"]
 
 
-def test_the_carried_score_is_that_of_one_stream_from_the_beginning(trained: lab.Run) -> None:
+def test_the_carried_score_equals_that_of_one_stream(trained: lab.Run) -> None:
     _, held_out = corpus.texts_of(trained.data)
     expected = read_alone(trained, held_out)
-    found = writing.carried_log_probabilities(trained.model, held_out)
+    found = carried_log_probabilities(trained.model, held_out)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found[: writing.WARM_UP], expected[: writing.WARM_UP], atol=1e-3)
+    np.testing.assert_allclose(found[:WARM_UP], expected[:WARM_UP], atol=1e-3)
     np.testing.assert_allclose(found, expected, atol=0.05)
     assert found.mean() == pytest.approx(expected.mean(), abs=1e-4)
 
 
-def test_the_windowed_score_reads_each_window_alone(trained: lab.Run) -> None:
+def test_the_windowed_score_reads_each_window_separately(trained: lab.Run) -> None:
     _, held_out = corpus.texts_of(trained.data)
     few = held_out[:40]
-    found = writing.windowed_log_probabilities(trained.model, few, 16)
+    found = windowed_log_probabilities(trained.model, few, 16)
     expected = np.concatenate([read_alone(trained, few[start : start + 17]) for start in range(0, 39, 16)])
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
@@ -88,7 +93,8 @@ def test_the_loss_while_training_is_near_the_score(trained: lab.Run) -> None:
 
 def test_the_report_shows_each_part(trained: lab.Run) -> None:
     titles = [item["title"] for item in items(trained, "section")]
-    parts = ["Learning, against counting", "What it writes", "What temperature does", "Does it copy?", "A look inside"]
+    parts = ["Learning, compared with counting", "Samples", "The effect of temperature", "Does it copy?"]
+    parts += ["Inside the network"]
     assert titles[: len(parts)] == parts
     pictures = {Path(item["file"]).stem for item in items(trained, "picture")}
     assert {"learning", "temperature", "next_character", "cells"} <= pictures
@@ -96,55 +102,102 @@ def test_the_report_shows_each_part(trained: lab.Run) -> None:
     assert samples == ["Temperature 0.2", "Temperature 0.8", "The longest copy"]
 
 
-def test_the_table_has_a_row_for_each_temperature_and_temperature_does_what_it_should(trained: lab.Run) -> None:
+def test_the_table_has_a_row_for_each_temperature(trained: lab.Run) -> None:
     table = next(item for item in items(trained, "table") if item["columns"][0] == "temperature")
     assert [row[0] for row in table["rows"]] == ["0.2", "0.8", "1.5", "held-out text"]
-    column = table["columns"].index(writing.ENTROPY)
-    entropies = [float(row[column].partition(" ")[0]) for row in table["rows"][:3]]
-    assert entropies == sorted(entropies)
-    assert entropies[0] < 0.5 * entropies[2]
-    known = [float(row[table["columns"].index(writing.KNOWN)].partition(" ")[0]) for row in table["rows"]]
-    assert known[0] > known[2]
-    assert known[3] == 1.0  # held-out verse is made of the same words
-    assert trained.metrics["best_temperature"] in (0.2, 0.8, 1.5)
-    answer = items(trained, "answer")[0]
-    assert f"The best balance is at {trained.metrics['best_temperature']:g}" in answer["text"]
+    best = trained.metrics["best_temperature"]
+    balances = {float(row[0]): float(row[-1]) for row in table["rows"][:3]}
+    assert balances[best] == max(balances.values())
+    assert f"The best balance is at {best:g}" in items(trained, "answer")[0]["text"]
 
 
-def test_balance_is_1_for_real_text_and_falls_either_way() -> None:
-    def measured(known: float, distinct: float) -> writing.Measured:
-        return writing.Measured({writing.KNOWN: (known, 0.0), writing.DISTINCT: (distinct, 0.0)})
-
-    real = measured(0.9, 0.8)
-    assert writing.balance(real, real) == 1
-    assert writing.balance(measured(1.0, 1.0), real) == 1
-    assert writing.balance(measured(0.45, 0.8), real) == pytest.approx(2 / 3)
-    assert writing.balance(measured(0.9, 0.0), real) == 0
+# --- measures -------------------------------------------------------------------------------------
 
 
-def test_a_cell_that_follows_a_feature_is_found() -> None:
+@pytest.fixture(scope="module")
+def measured(trained: lab.Run) -> Measures:
+    return measure(trained, window=16, temperatures=(1.5, 0.2), samples=3, length=150)
+
+
+def test_measures_can_be_taken_without_a_report(trained: lab.Run, measured: Measures) -> None:
+    assert measured.carried == pytest.approx(trained.metrics["validation_nats_per_char"], abs=1e-5)
+    assert measured.windowed == pytest.approx(trained.metrics["windowed_nats_per_char"], abs=1e-5)
+    assert measured.ngrams.min() == pytest.approx(trained.metrics["ngram_nats_per_char"])
+    assert list(measured.written) == [0.2, 1.5]
+    assert [texts.count for texts in measured.written.values()] == [3, 3]
+    assert len(measured.written[0.2].example) == measured.length == 150
+    cold, hot = measured.written.values()
+    assert cold.mean(measures.ENTROPY) < 0.5 * hot.mean(measures.ENTROPY)
+    assert cold.mean(measures.KNOWN) > hot.mean(measures.KNOWN)
+    assert measured.held_out.mean(measures.KNOWN) == 1  # held-out verse has the same words
+    assert measured.inside.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert len(measured.inside.cells) == len(measured.inside.text)
+
+
+def texts_with(**values: tuple[float, float]) -> Texts:
+    """Texts with some measures: a mean and half an interval by the name of its constant."""
+    return Texts(4, {getattr(measures, name): value for name, value in values.items()})
+
+
+def test_balance_is_1_for_real_text_and_lower_for_unknown_words_or_repetition() -> None:
+    def texts(known: float, pairs: float) -> Texts:
+        return texts_with(KNOWN=(known, 0.0), DISTINCT=(pairs, 0.0))
+
+    real = texts(0.9, 0.8)
+    assert measures.balance(real, real) == 1
+    assert measures.balance(texts(1.0, 1.0), real) == 1
+    assert measures.balance(texts(0.45, 0.8), real) == pytest.approx(2 / 3)
+    assert measures.balance(texts(0.9, 0.0), real) == 0
+
+
+def test_a_difference_within_the_intervals_is_no_difference() -> None:
+    more, less = texts_with(KNOWN=(0.9, 0.03)), texts_with(KNOWN=(0.84, 0.04))
+    assert more.exceeds(less, measures.KNOWN)
+    assert not less.exceeds(more, measures.KNOWN)
+    assert not more.exceeds(texts_with(KNOWN=(0.86, 0.04)), measures.KNOWN)
+    single = dataclasses.replace(less, count=1)  # has no interval
+    assert not more.exceeds(single, measures.KNOWN)
+
+
+def test_the_report_claims_only_what_was_measured(measured: Measures, tmp_path: Path) -> None:
+    def answer(written: dict[float, Texts], name: str) -> str:
+        report = lab.Report(tmp_path / name, name)
+        write(dataclasses.replace(measured, written=written), [{"epoch": 1, "loss": 2.0, "val_loss": 2.0}], report)
+        return next(item.text for item in report.items if isinstance(item, Answer))
+
+    cold, hot = measured.written.values()
+    different, alike = answer({0.2: cold, 1.5: hot}, "different"), answer({0.2: hot, 1.5: hot}, "alike")
+    assert "hot text has more unknown words" in different
+    assert "Cold text does not clearly repeat itself more" in alike
+    assert "hot text does not clearly have more unknown words" in alike
+    assert "Cold text" not in answer({0.2: cold}, "single")
+
+
+def test_the_cell_that_correlates_most_with_a_feature_is_found() -> None:
     rng = np.random.default_rng(0)
     feature = rng.random(500)
     cells = rng.normal(size=(500, 6))
     cells[:, 4] = 3 - 2 * feature
-    place, correlation = writing.telling_cells(cells, {"it": feature})["it"]
-    assert place == 4
+    best = measures.best_cells(cells, {"it": feature, "constant": np.ones(500)})
+    assert list(best) == ["it"]
+    cell, correlation = best["it"]
+    assert cell == 4
     assert correlation == pytest.approx(-1, abs=1e-6)
 
 
-def test_features_are_what_is_seen() -> None:
-    found = writing.features("To be,\nor")
-    assert found["how far into the line"].tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
-    assert found["a capital"].tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0]
+def test_features_are_those_of_each_character() -> None:
+    found = measures.features("To be,\nor")
+    assert found["characters since the line began"].tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
+    assert found["a capital letter"].tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0]
     assert found["the line ends within five characters"].tolist() == [0, 1, 1, 1, 1, 1, 0, 0, 0]
-    assert found["inside a word"].tolist() == [1, 1, 0, 1, 1, 0, 0, 1, 1]
+    assert found["a letter"].tolist() == [1, 1, 0, 1, 1, 0, 0, 1, 1]
 
 
 # --- predict --------------------------------------------------------------------------------------
 
 
-def test_it_writes_on_from_a_prompt_in_words_that_it_learnt(trained: lab.Run) -> None:
-    text = say(trained, "The rose", temperature=0.3, length=300)
+def test_a_prompt_is_continued_in_learned_words(trained: lab.Run) -> None:
+    text = predict(trained, "The rose", temperature=0.3, length=300)
     assert text.startswith("The rose")
     assert len(text) == len("The rose") + 300 + 1
     known = {"the", "rose", "thy", "love", "sweet", "time", "my", "heart", "fair", "day", "no", "more"}
@@ -153,30 +206,33 @@ def test_it_writes_on_from_a_prompt_in_words_that_it_learnt(trained: lab.Run) ->
 
 
 def test_the_same_seed_writes_the_same_text(trained: lab.Run) -> None:
-    first = say(trained, "Thy", seed=4, length=80)
-    assert first == say(trained, prompt="Thy", seed=4, length=80)
-    assert first != say(trained, "Thy", seed=5, length=80)
-    assert say(trained, "Thy", temperature=0, seed=1, length=50) == say(trained, "Thy", temperature=0, length=50)
+    first = predict(trained, "Thy", seed=4, length=80)
+    assert first == predict(trained, prompt="Thy", seed=4, length=80)
+    assert first != predict(trained, "Thy", seed=5, length=80)
+    assert predict(trained, "Thy", temperature=0, seed=1, length=50) == predict(
+        trained, "Thy", temperature=0, length=50
+    )
 
 
-def test_each_prompt_is_written_on_from_its_own_beginning(trained: lab.Run) -> None:
-    both = say(trained, "Thy", "The", length=40)
-    assert both == say(trained, "Thy", length=40) + say(trained, "The", length=40)
+def test_each_prompt_is_continued_independently(trained: lab.Run) -> None:
+    both = predict(trained, "Thy", "The", length=40)
+    assert both == predict(trained, "Thy", length=40) + predict(trained, "The", length=40)
 
 
-def test_an_unknown_character_is_said(trained: lab.Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_characters_of_a_prompt_are_reported(trained: lab.Run, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="lab"):
-        assert say(trained, "Thé ☃", length=5).startswith("Thé ☃")
-    assert "'é☃': not in the text that was learnt; '\ufffd' stands for each" in caplog.messages
+        assert predict(trained, "Thé ☃", length=5).startswith("Thé ☃")
+    message = "the prompt has characters that the training text lacks, read as '\ufffd': 'é☃'"
+    assert message in caplog.messages
 
 
-def test_no_prompt_and_no_length_are_taken(trained: lab.Run) -> None:
-    assert len(say(trained, length=30)) == 31
-    assert say(trained, "Thy", length=0) == "Thy\n"
+def test_prompt_and_length_may_be_empty(trained: lab.Run) -> None:
+    assert len(predict(trained, length=30)) == 31
+    assert predict(trained, "Thy", length=0) == "Thy\n"
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"temperature": -0.1}, "temperature=-0.1: expected number >= 0 and <= 100; the default is 0.8"),
         ({"temperature": "hot"}, "temperature=hot: expected number >= 0 and <= 100; the default is 0.8"),
@@ -184,39 +240,45 @@ def test_no_prompt_and_no_length_are_taken(trained: lab.Run) -> None:
         ({"top_p": 1.1}, "top_p=1.1: expected number > 0 and <= 1 or none; the default is none"),
     ],
 )
-def test_a_wrong_option_is_one_line(options: dict[str, Any], said: str) -> None:
+def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Options(**options)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 # --- data -----------------------------------------------------------------------------------------
 
 
-def test_a_text_that_cannot_be_learnt_is_one_line(tmp_path: Path) -> None:
+def test_a_text_that_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("To be")
-    with pytest.raises(DataError, match="expected at least 100 characters to learn from, it has 5"):
+    with pytest.raises(DataError, match="expected at least 100 characters to learn from, got 5"):
         TextGeneration(corpus=str(tmp_path / "short.txt")).prepare()
     with pytest.raises(SettingsError, match=r"corpus=sonets: expected one of sonnets.*did you mean 'sonnets'"):
         TextGeneration(corpus="sonets").prepare()
 
 
-def test_a_temperature_below_0_is_said_before_any_training() -> None:
+def test_a_temperature_below_0_is_refused_before_training() -> None:
     with pytest.raises(SettingsError, match=r"temperatures=-1 \(item 2\): expected"):
         TextGeneration(temperatures="0.5,-1")
 
 
-def test_a_short_text_is_learnt_all_the_same(tmp_path: Path) -> None:
+def test_a_very_short_text_can_be_learned_and_is_compared_with_texts_of_its_length(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text(verse(8))
-    experiment = TextGeneration(corpus=str(tmp_path / "short.txt"), units=(4,), samples=2, sample_length=20)
+    experiment = TextGeneration(corpus=str(tmp_path / "short.txt"), units=(4,), samples=2, temperatures=(0.5,))
     run = lab.Trainer(epochs=1).run(experiment, console=Console(file=io.StringIO(), width=120))
     assert math.isfinite(run.metrics["validation_nats_per_char"])
+    length = len(corpus.texts_of(run.data)[1])
+    assert length < experiment.settings.sample_length
+    captions = [item["caption"] for item in items(run, "picture")]
+    assert any(f"2 texts of {length} characters at each temperature" in caption for caption in captions)
+    rows = next(item["rows"] for item in items(run, "table") if item["columns"][0] == "temperature")
+    assert ["±" in row[1] for row in rows] == [True, False]  # a single piece of held-out text has no interval
 
 
 @pytest.mark.enable_socket
 @pytest.mark.real_data
-def test_the_sonnets_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a few seconds, better than pairs of characters; the whole training is measured in the README."""
+def test_the_sonnets_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a few seconds, better than pairs of characters; the README has the result of a complete training."""
     monkeypatch.delenv("LAB_CACHE")
     experiment = TextGeneration(preset="quick", units=(64,), samples=2, temperatures=(0.5,), sample_length=100)
     run = lab.Trainer(epochs=3).run(experiment, console=Console(file=io.StringIO(), width=120))

@@ -27,14 +27,14 @@ def labelled() -> Iterator[Case]:
     text = made.table_text()
     columns = ",".join(f"c{place}" for place in range(1_000_000))
     yield case("no table", lambda world: None, "bad.csv: expected a text file")
-    yield case("a table of nothing", of(""), "bad.csv: expected text, it is empty")
+    yield case("a table of nothing", of(""), "bad.csv: expected text, got an empty or blank file")
     yield case("a quote that does not end", of(text + '"and so on'), "bad.csv: expected a CSV table, line")
     yield case(
         "a quote in the middle of a cell",
         of(text + 'good "film" it,was"\n"a"b,c\n'),
         "bad.csv: expected a CSV table, line",
     )
-    yield case("a zero byte in a table", of(text + "a\0b,good\n"), "it has a zero byte")
+    yield case("a zero byte in a table", of(text + "a\0b,good\n"), "got a zero byte")
     yield case(
         "a table that is not UTF-8", of(text.encode() + "café,good\n".encode("latin-1")), "expected UTF-8 text, byte"
     )
@@ -48,7 +48,7 @@ def labelled() -> Iterator[Case]:
     yield case(
         "a column that is missing",
         rows(head=("review", "label")),
-        "expected a column 'text'; there are 'review', 'label'",
+        "expected a column 'text', got 'review', 'label'",
     )
     yield case("a column that is misspelt", rows(), "did you mean 'text'?", more="text_column=texts")
     yield case("a column with escapes", rows(head=("text", ESCAPE)), "expected a column 'label'")
@@ -99,9 +99,9 @@ def labelled() -> Iterator[Case]:
         made.review_folder(world.here / "texts", ("pos", NAME))
         world.write(f"texts/{NAME}/0.txt", bytes(100))
 
-    yield case("a folder with a binary file", binary, "it has a zero byte", "texts")
+    yield case("a folder with a binary file", binary, "got a zero byte", "texts")
     yield case("a folder with a pipe", pipe, "expected a text file", "texts")
-    yield case("a folder with escapes in its name", hostile_label, "it has a zero byte", "texts")
+    yield case("a folder with escapes in its name", hostile_label, "got a zero byte", "texts")
 
     def archive(*extra: Any, **options: Any) -> Make:
         return lambda world: made.tar(world.here / "bad.tar", *extra, **options)
@@ -155,7 +155,7 @@ def labelled() -> Iterator[Case]:
     yield case(
         "an archive with a text twice",
         archive((made.member("aclImdb/train/pos/1.txt"), b"again")),
-        "is there twice",
+        "twice",
         "bad.tar",
     )
     yield case(

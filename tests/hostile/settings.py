@@ -73,9 +73,9 @@ def settings() -> Iterator[Case]:
         ],
         "text_generation": [
             ("a text that is misspelt", "corpus=sonets", "did you mean 'sonnets'?"),
-            ("a text that is nowhere", "corpus=/no/such/text", "or a text file's path"),
-            ("a text of an unknown user's", "corpus=~nobody-of-this-name/x", "or a text file's path"),
-            ("a text whose name is too long", "corpus=" + "y" * 5000, "or a text file's path"),
+            ("a text that is nowhere", "corpus=/no/such/text", "or the path of a text file"),
+            ("a text of an unknown user's", "corpus=~nobody-of-this-name/x", "or the path of a text file"),
+            ("a text whose name is too long", "corpus=" + "y" * 5000, "or the path of a text file"),
             ("an empty name of a text", "corpus=", "corpus="),
             ("a temperature below zero", "temperatures=0.5,-1", "(item 2)"),
             ("a temperature without end", "temperatures=inf", "temperatures=inf (item 1)"),

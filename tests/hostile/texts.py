@@ -25,15 +25,15 @@ def texts() -> Iterator[Case]:
             file.truncate(3 << 30)  # a file of holes
 
     yield case("a text that is not there", lambda world: None, "bad.txt: expected a text file")
-    yield case("a text of nothing", of(""), "bad.txt: expected text, it is empty")
-    yield case("a text of blanks", of(" \n\t" * 100), "bad.txt: expected text, it is empty")
-    yield case("a text of nine characters", of("Shall I c"), "expected at least 100 characters to learn from, it has 9")
+    yield case("a text of nothing", of(""), "bad.txt: expected text, got an empty or blank file")
+    yield case("a text of blanks", of(" \n\t" * 100), "bad.txt: expected text, got an empty or blank file")
+    yield case("a text of nine characters", of("Shall I c"), "expected at least 100 characters to learn from, got 9")
     yield case("a program", of(Path("/bin/sh").read_bytes()[:5000]), "a binary file?")
     yield case("a byte that is not UTF-8", of(verse(20).encode() + b"\xe9t\xe9"), "expected UTF-8 text, byte")
     yield case("UTF-16", of(verse(20).encode("utf-16")), "expected UTF-8 text")
     yield case("a surrogate in UTF-8", of(verse(20).encode() + b"\xed\xa0\x80"), "expected UTF-8 text, byte")
     yield case("an overlong zero in UTF-8", of(verse(20).encode() + b"\xc0\x80"), "expected UTF-8 text, byte")
-    yield case("a zero byte in a text", of(verse(20) + "\0"), "it has a zero byte")
+    yield case("a zero byte in a text", of(verse(20) + "\0"), "got a zero byte")
     yield case(
         "a text that is a folder", lambda world: (world.here / "bad.txt").mkdir(), "bad.txt: expected a text file"
     )

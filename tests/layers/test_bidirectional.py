@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lab.engine.fused import fused
 
 from lab.data import Split
 from lab.data.ragged import Buckets, Ragged
+from lab.engine.loop import fit
 from lab.layers import LSTM, Bidirectional, Segments
 from lab.layers.kernels import recurrence_tensorflow, stacked_tensorflow
 from lab.layers.lstm import many_rows
@@ -191,8 +191,7 @@ def test_in_training_the_rows_are_known(many: list[tuple[int, ...]]) -> None:
     model.compile("sgd", "mse", jit_compile=True)
     texts = Ragged.of([np.ones(length, np.int32) for length in (1, 2, 2, 3, 4)], (2, 4))
     train = Buckets(Split("train", texts, np.zeros((5, 1), np.float32)), 2)
-    with fused(model, train, train):
-        model.fit(train.feed(), validation_data=train.feed(), verbose=0)
+    fit(model, train, train)
     assert {shape for shape in many if None not in shape} >= {(2, 2, 2, 3), (2, 2, 4, 3)}
 
 

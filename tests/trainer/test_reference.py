@@ -139,7 +139,7 @@ def test_a_run_that_is_not_whole_does_not_match(main: Run, what: str) -> None:
     elif what == "no settings":
         (run.path / "settings.json").write_text("{}")
     elif what == "not finite":
-        run.stopped = StopReason.NOT_FINITE
+        run.write_training(stopped=StopReason.NOT_FINITE)
     else:
         run.write_settings({**run.record, "settings": {"breadth": 4}})
     assert reference_run(main, "toy", Toy(width=4), train=False) is None

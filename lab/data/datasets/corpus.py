@@ -1,4 +1,4 @@
-"""A text to learn from: by name or from a file, split, and turned into windows of numbers."""
+"""A text to learn from: by name or from a file, split, and as windows of numbers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lab.data.windows import Windows
 from lab.errors import DataError, SettingsError, nearest
 
 NAMES = ("sonnets", "plays", "shakespeare", "tiny_shakespeare")
-IGNORED = -1  # the target behind a text's end
-_LEAST = 100  # characters
+IGNORED = -1  # the target after a text's end
+_SHORTEST = 100  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Corpus:
     """A text, split by position.
 
     Args:
-        train: what is learnt.
-        validation: the rest: about a tenth, from the end.
-        provenance: where it came from.
+        train: the training part.
+        validation: the rest, about a tenth of the text.
+        provenance: the text's origin.
     """
 
     train: str
@@ -40,9 +40,9 @@ class Corpus:
         return Vocabulary.of(self.train)
 
     def windows(self, length: int) -> Data:
-        """Returns the splits as windows: in goes each character, the next one is asked for.
+        """Returns the splits as windows of `length` characters; each target is the character after its input.
 
-        There are two parts only, as in the literature: the `test` split is the validation split again.
+        The text has two parts, as in the literature: the `test` split is the validation split again.
         """
         vocabulary = self.vocabulary
         train, held_out = (vocabulary.encode(text) for text in (self.train, self.validation))
@@ -59,26 +59,28 @@ def load(name: str, data: Path | None = None) -> Corpus:
 
     Args:
         name: `sonnets`, `plays`, `shakespeare` (both), `tiny_shakespeare`, or the path of a UTF-8 file.
-        data: a UTF-8 file that is read instead.
+        data: a UTF-8 file to read instead.
 
     Raises:
-        SettingsError: there is no such corpus and no such file.
-        DataError: it cannot be had, or is no text, or too short.
+        SettingsError: `name` is neither a corpus nor a file.
+        DataError: the text cannot be obtained, is not text, or is too short.
     """
     path = data or (Path(name) if name not in NAMES else None)
     if path is not None:
         path = expand(path)
         try:
-            found = data is not None or (bool(name) and path.exists())
-        except OSError:  # a name that is too long, a folder that may not be read
-            found = False
-        if not found:
+            exists = data is not None or (bool(name) and path.exists())  # `read_text` reports missing data
+        except OSError:  # the name is too long, or a folder may not be read
+            exists = False
+        if not exists:
             raise SettingsError(
-                [f"corpus={name}: expected one of {', '.join(NAMES)}, or a text file's path{nearest(name, NAMES)}"]
+                [f"corpus={name}: expected one of {', '.join(NAMES)}, or the path of a text file{nearest(name, NAMES)}"]
             )
         text, content = read_text(path)
-        if len(text) < _LEAST:
-            raise DataError(f"{path}: expected at least {_LEAST} characters to learn from, it has {len(text)}")
+        if len(text) < _SHORTEST:
+            raise DataError(
+                f"{path}: expected at least {_SHORTEST} characters to learn from, got {len(text)}; use a longer text"
+            )
         origin = Provenance(path.name, "your file", str(path), sha256(content), len(content))
         return Corpus(*_cut(text), origin)
     if name == "tiny_shakespeare":
@@ -97,17 +99,18 @@ def load(name: str, data: Path | None = None) -> Corpus:
 
 
 def _cut(text: str, border: str = "") -> tuple[str, str]:
-    """Cuts a text at nine tenths of its characters, or at the nearest border to that."""
+    """Cuts a text at nine tenths of its characters, or after the border that is nearest to that place."""
     place = int(0.9 * len(text))
     if border:
-        before, behind = text.rfind(border, 0, place + len(border) - 1), text.find(border, place)
-        near = [found for found in (before, behind) if found > 0]
-        if near:
-            place = min(near, key=lambda found: abs(found - place)) + len(border)
+        candidates = text.rfind(border, 0, place + len(border) - 1), text.find(border, place)
+        borders = [start for start in candidates if start > 0]
+        if borders:
+            place = min(borders, key=lambda start: abs(start - place)) + len(border)
     return text[:place], text[place:]
 
 
 def _both(first: Provenance, second: Provenance) -> Provenance:
+    """The provenance of two texts that are joined."""
     return Provenance(
         f"{first.name} and {second.name}",
         first.origin if first.origin == second.origin else f"{first.origin} and {second.origin}",
@@ -119,13 +122,12 @@ def _both(first: Provenance, second: Provenance) -> Provenance:
 
 
 def _split(name: str, symbols: Array, length: int) -> Split:
-    kind = np.int16 if symbols.max(initial=0) < 2**15 else np.int32
-    symbols = symbols.astype(kind)
+    symbols = symbols.astype(np.int16 if symbols.max(initial=0) < 2**15 else np.int32)
     return Split(name, Windows(symbols[:-1], length), Windows(symbols[1:], length, IGNORED))
 
 
 def texts_of(data: Data) -> Sequence[Array]:
-    """Returns the symbols of the training and the validation text again, (n,) each."""
+    """Returns the symbols of the training and the validation text, int32 of shape (n,) each, from their windows."""
     return [
         np.concatenate([data.split(name).x.tokens, data.split(name).y.tokens[-1:]]).astype(np.int32)
         for name in ("train", "validation")

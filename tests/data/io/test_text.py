@@ -1,4 +1,4 @@
-"""Text from files and a vocabulary of characters: what is refused and said, and that no character is lost."""
+"""Text files and vocabularies of characters: what is refused, with which message, and that no character is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lab.data.io import text as module
 from lab.data.io.text import UNKNOWN, Vocabulary, decode, read_text
 from lab.errors import DataError
 
@@ -25,8 +24,8 @@ some_text = st.text(characters, min_size=1, max_size=60)
 with_surrogates = st.text(st.characters(exclude_characters="\0"), max_size=30)
 
 
-def said(call: Callable[[], Any]) -> str:
-    """The message of the DataError that a call ends with, which must be one line."""
+def message_of(call: Callable[[], Any]) -> str:
+    """The message of the DataError that a call raises; it must be one line."""
     with pytest.raises(DataError) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -41,31 +40,31 @@ def written(path: Path, content: bytes) -> Path:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_a_file_is_read_as_text_beside_its_bytes(tmp_path: Path) -> None:
+def test_a_file_is_read_as_text_and_as_bytes(tmp_path: Path) -> None:
     content = "Thou art € 𝄞 ünd é\n".encode()
     assert read_text(written(tmp_path / "a.txt", content)) == ("Thou art € 𝄞 ünd é\n", content)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "none.txt"
-    assert said(lambda: read_text(path)) == f"{path}: expected a text file, No such file or directory"
+    assert message_of(lambda: read_text(path)) == f"{path}: expected a text file, No such file or directory"
 
 
-def test_a_folder_is_no_text(tmp_path: Path) -> None:
-    assert said(lambda: read_text(tmp_path)) == f"{tmp_path}: expected a text file, Is a directory"
+def test_a_folder_is_not_text(tmp_path: Path) -> None:
+    assert message_of(lambda: read_text(tmp_path)) == f"{tmp_path}: expected a text file, Is a directory"
 
 
 @pytest.mark.parametrize("content", [b"", b" \n\t\r\n ", "\u3000\u00a0\u2003".encode(), BOM, BOM + b"\r\n"], ids=repr)
-def test_a_file_without_words_is_empty(tmp_path: Path, content: bytes) -> None:
+def test_an_empty_or_blank_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path / "a.txt", content)
-    assert said(lambda: read_text(path)) == f"{path}: expected text, it is empty"
+    assert message_of(lambda: read_text(path)) == f"{path}: expected text, got an empty or blank file"
 
 
 @pytest.mark.parametrize(("content", "place"), [(b"\0", 0), (b"ab\0cd\0", 2), (b"PK\x03\x04\xff\0", 5)], ids=repr)
 def test_a_zero_byte_is_a_binary_file(tmp_path: Path, content: bytes, place: int) -> None:
     path = written(tmp_path / "a.bin", content)
-    expected = f"{path}: expected UTF-8 text, it has a zero byte at {place}: a binary file?"
-    assert said(lambda: read_text(path)) == expected
+    expected = f"{path}: expected UTF-8 text, got a zero byte at {place}: is it a binary file?"
+    assert message_of(lambda: read_text(path)) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,23 +77,23 @@ def test_a_zero_byte_is_a_binary_file(tmp_path: Path, content: bytes, place: int
     ],
     ids=["at the start", "Latin-1", "cut short", "a surrogate"],
 )
-def test_bytes_that_are_not_utf8_are_named_with_their_place(
+def test_bytes_that_are_not_utf8_are_reported_with_their_position(
     tmp_path: Path, content: bytes, place: int, byte: str
 ) -> None:
     path = written(tmp_path / "a.txt", content)
     assert f"{content[place]:#x}" == byte
-    assert said(lambda: read_text(path)) == (
-        f"{path}: expected UTF-8 text, byte {place} is {byte}; save it as UTF-8, or convert it with iconv"
+    assert message_of(lambda: read_text(path)) == (
+        f"{path}: expected UTF-8 text, byte {place} is {byte}; save it as UTF-8 or convert it with iconv"
     )
 
 
 def test_utf16_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.txt", "words".encode("utf-16-le"))
-    assert "it has a zero byte at 1" in said(lambda: read_text(path))
+    assert "got a zero byte at 1" in message_of(lambda: read_text(path))
 
 
 def text_or_message(content: bytes) -> tuple[str | None, str | None]:
-    """The text of bytes, or the DataError's message; any other error fails the test."""
+    """The text of bytes, or the message of the DataError; any other error fails the test."""
     try:
         return decode(content, "a"), None
     except DataError as error:
@@ -116,8 +115,8 @@ def test_bytes_are_the_text_that_python_reads_or_refused_in_one_line(content: by
 @given(some_text)
 @settings(deadline=None)
 def test_every_text_that_is_not_blank_is_read(text: str) -> None:
-    made, _ = text_or_message(text.encode())
-    assert (made is None) == (not text.removeprefix("\ufeff").split())
+    decoded, _ = text_or_message(text.encode())
+    assert (decoded is None) == (not text.removeprefix("\ufeff").split())
 
 
 def test_a_byte_order_mark_is_left_out_and_one_inside_is_kept(tmp_path: Path) -> None:
@@ -125,31 +124,31 @@ def test_a_byte_order_mark_is_left_out_and_one_inside_is_kept(tmp_path: Path) ->
     assert read_text(written(tmp_path / "a.txt", content)) == ("one\ufefftwo", content)
 
 
-def test_line_ends_of_all_systems_are_one(tmp_path: Path) -> None:
+def test_line_ends_are_normalised(tmp_path: Path) -> None:
     content = b"unix\nwindows\r\nmac\rempty\r\n\r\nend\n\r"
     text, kept = read_text(written(tmp_path / "a.txt", content))
     assert text == "unix\nwindows\nmac\nempty\n\nend\n\n"
     assert kept == content
 
 
-def test_other_separators_are_characters_like_any(tmp_path: Path) -> None:
+def test_other_separators_are_ordinary_characters(tmp_path: Path) -> None:
     text = "a\u2028b\u0085c\x0cd\x0be"
     assert read_text(written(tmp_path / "a.txt", text.encode()))[0] == text
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES", 2 << 20)
-    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("it was read"))
+def test_a_file_that_is_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with path.open("wb") as file:
-        file.truncate(7 << 20)  # sparse: it takes no room
-    assert said(lambda: read_text(path)) == f"{path}: expected at most 2 MiB of text, it has 7; give a part"
+        file.truncate(3 << 30)  # sparse: it takes no room on disk, but reading it would take 3 GiB of memory
+    assert message_of(lambda: read_text(path)) == (
+        f"{path}: expected at most 1024 MiB of text, got 3072; use a part of it"
+    )
 
 
-def test_a_file_of_just_the_most_bytes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES", 5)
-    assert read_text(written(tmp_path / "a.txt", b"words"))[0] == "words"
-    assert "expected at most" in said(lambda: read_text(written(tmp_path / "b.txt", b"words!")))
+def test_a_file_of_the_maximum_size_is_read(tmp_path: Path) -> None:
+    assert read_text(written(tmp_path / "a.txt", b"words"), max_bytes=5)[0] == "words"
+    path = written(tmp_path / "b.txt", b"words!")
+    assert "expected at most" in message_of(lambda: read_text(path, max_bytes=5))
 
 
 # --- vocabulary -----------------------------------------------------------------------------------
@@ -158,7 +157,7 @@ def test_a_file_of_just_the_most_bytes_is_read(tmp_path: Path, monkeypatch: pyte
 @given(some_text)
 @example("𝄞a\U0010ffff\ud7ff\ue000\ufffd")
 @settings(deadline=None)
-def test_a_text_comes_back_from_its_numbers(text: str) -> None:
+def test_a_text_can_be_recovered_from_its_numbers(text: str) -> None:
     vocabulary = Vocabulary.of(text)
     numbers = vocabulary.encode(text)
     assert numbers.dtype == np.int32
@@ -174,7 +173,7 @@ def test_a_text_comes_back_from_its_numbers(text: str) -> None:
 @example(known="b", text="abc")
 @settings(deadline=None)
 def test_numbers_are_places_in_the_vocabulary_from_one_on_and_zero_elsewhere(known: str, text: str) -> None:
-    order = "".join(dict.fromkeys(known))  # as they come, not sorted
+    order = "".join(dict.fromkeys(known))  # in their order in the text, not sorted
     vocabulary = Vocabulary(order)
     assert vocabulary.characters == order
     assert vocabulary.encode(text).tolist() == [order.find(character) + 1 for character in text]
@@ -184,7 +183,7 @@ def test_numbers_are_places_in_the_vocabulary_from_one_on_and_zero_elsewhere(kno
 
 @given(known=some_text, text=texts)
 @settings(deadline=None)
-def test_unknown_characters_are_listed_once_each_as_they_come(known: str, text: str) -> None:
+def test_unknown_characters_are_listed_once_each_in_their_order(known: str, text: str) -> None:
     listed: list[str] = []
     for character in text:
         if character not in known and character not in listed:
@@ -200,14 +199,14 @@ def test_a_vocabulary_of_a_text_is_in_the_order_of_code_points() -> None:
     assert Vocabulary.of("hello, 𝄞 World\n").characters == "\n ,Wdehlor𝄞"
 
 
-def test_a_text_may_hold_the_sign_for_unknown_itself() -> None:
+def test_the_sign_for_unknown_characters_may_be_in_the_vocabulary() -> None:
     vocabulary = Vocabulary.of(f"a{UNKNOWN}b")
     assert vocabulary.encode(f"b{UNKNOWN}x").tolist() == [2, 3, 0]
     assert vocabulary.decode(np.array([2, 3, 0])) == f"b{UNKNOWN}{UNKNOWN}"
     assert vocabulary.unknown(f"{UNKNOWN}x") == "x"
 
 
-def test_without_it_in_the_vocabulary_the_sign_is_unknown_too() -> None:
+def test_the_sign_for_unknown_characters_is_unknown_if_the_vocabulary_lacks_it() -> None:
     vocabulary = Vocabulary("ab")
     assert vocabulary.encode(UNKNOWN).tolist() == [0]
     assert vocabulary.unknown(UNKNOWN) == UNKNOWN
@@ -216,14 +215,14 @@ def test_without_it_in_the_vocabulary_the_sign_is_unknown_too() -> None:
 @given(with_surrogates)
 @example("\ud800a\udfff\ud800")
 @settings(deadline=None)
-def test_lone_surrogates_in_a_prompt_are_unknown_like_any_other(prompt: str) -> None:
+def test_lone_surrogates_in_a_prompt_are_unknown(prompt: str) -> None:
     vocabulary = Vocabulary("ab")
     assert vocabulary.encode(prompt).tolist() == [" ab".find(c) if c in "ab" else 0 for c in prompt]
     assert vocabulary.decode(vocabulary.encode(prompt)) == "".join(c if c in "ab" else UNKNOWN for c in prompt)
     assert set(vocabulary.unknown(prompt)) == set(prompt) - set("ab")
 
 
-def test_no_text_is_no_numbers_and_back() -> None:
+def test_an_empty_text_has_no_numbers() -> None:
     vocabulary = Vocabulary("ab")
     assert vocabulary.encode("").shape == (0,)
     assert vocabulary.decode(vocabulary.encode("")) == ""
@@ -236,10 +235,10 @@ def test_numbers_of_any_kind_are_read(kind: type[np.generic]) -> None:
 
 
 @pytest.mark.parametrize("known", ["", "aa", "abca", "𝄞a𝄞"])
-def test_a_vocabulary_of_nothing_or_with_a_character_twice_is_refused(known: str) -> None:
-    assert said(lambda: Vocabulary(known)) == "expected a vocabulary of different characters"
+def test_an_empty_vocabulary_or_one_with_a_character_twice_is_refused(known: str) -> None:
+    assert message_of(lambda: Vocabulary(known)) == "expected a vocabulary of one or more different characters"
 
 
-def test_a_number_beyond_the_vocabulary_is_an_error_and_no_character() -> None:
+def test_a_number_beyond_the_vocabulary_is_an_error() -> None:
     with pytest.raises(IndexError):
         Vocabulary("ab").decode(np.array([3]))

@@ -1,4 +1,4 @@
-"""Counting as a language model: probabilities that sum to one, and the formula's values by another way."""
+"""N-gram models: probabilities sum to one, and have the values that the formula gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lab.errors import UsageError
 from lab.tasks.text.ngrams import WittenBell
 
-SIZE = 4  # symbols, of which texts below have three: one is never seen
+SIZE = 4  # symbols; the texts below have three of them
 
 trained = st.lists(st.integers(0, SIZE - 2), min_size=5, max_size=40)
 any_text = st.lists(st.integers(0, SIZE - 1), max_size=15)
@@ -58,37 +58,37 @@ def test_the_probabilities_of_every_next_symbol_sum_to_one_at_each_order(
 @given(text=trained, read=any_text, order=orders)
 @example(text=[0, 1, 0, 1, 2], read=[0, 1, 0, 1, 2, 3, 1], order=5)
 @settings(deadline=None, max_examples=40)
-def test_each_probability_is_that_of_a_slow_count(text: list[int], read: list[int], order: int) -> None:
-    made = WittenBell(array(text), SIZE, order).log_probabilities(array(read))
-    assert made.shape == (order, len(read))
+def test_each_probability_equals_that_of_a_slow_count(text: list[int], read: list[int], order: int) -> None:
+    found = WittenBell(array(text), SIZE, order).log_probabilities(array(read))
+    assert found.shape == (order, len(read))
     for row in range(order):
         for place, symbol in enumerate(read):
             context = tuple(read[max(0, place - row) : place])
             expected = slowly(text, SIZE, context, symbol)
-            assert made[row, place] == pytest.approx(math.log(expected), rel=1e-9), (row, place)
+            assert found[row, place] == pytest.approx(math.log(expected), rel=1e-9), (row, place)
 
 
-def test_the_values_of_a_tiny_text_are_those_worked_out_by_hand() -> None:
+def test_a_tiny_text_has_the_values_computed_by_hand() -> None:
     model = WittenBell(array([0, 1, 0, 1, 1]), 3, 2)
     # 0 twice and 1 three times among five, two kinds: (count + 2 / 3) / (5 + 2)
     alone = [(2 + 2 / 3) / 7, (3 + 2 / 3) / 7, (2 / 3) / 7]
     assert np.allclose(after(model, []), [alone, alone])
-    # after 0 came 1 twice, one kind: (count + alone) / (2 + 1)
+    # 1 follows 0 twice, one kind: (count + alone) / (2 + 1)
     assert np.allclose(after(model, [0]), [alone, [alone[0] / 3, (2 + alone[1]) / 3, alone[2] / 3]])
-    # after 1 came 0 once and 1 once, two kinds: (count + 2 * alone) / (2 + 2)
+    # 0 and 1 follow 1 once each, two kinds: (count + 2 * alone) / (2 + 2)
     assert np.allclose(after(model, [1])[1], [(1 + 2 * alone[0]) / 4, (1 + 2 * alone[1]) / 4, 2 * alone[2] / 4])
     # 2 was never seen
     assert np.allclose(after(model, [2]), [alone, alone])
 
 
-def test_a_longer_context_that_is_new_leaves_the_shorter_ones_word() -> None:
+def test_an_unseen_context_has_the_probabilities_of_the_shorter_one() -> None:
     model = WittenBell(array([0, 1, 2, 0, 1, 2, 0]), SIZE, 3)
     found = after(model, [1, 1])
     assert np.array_equal(found[2], found[1])
     assert not np.allclose(found[1], found[0])
 
 
-def test_a_context_that_only_ends_the_text_has_no_followers_and_counts_for_nothing() -> None:
+def test_a_context_at_the_end_of_the_text_has_no_followers() -> None:
     found = after(WittenBell(array([0, 1, 0, 1, 2]), SIZE, 2), [2])
     assert np.array_equal(found[1], found[0])
 
@@ -106,16 +106,14 @@ def test_a_model_of_a_higher_order_has_the_lower_ones_as_its_first_rows(
 
 @given(text=trained, read=any_text, more=any_text)
 @settings(deadline=None, max_examples=40)
-def test_what_comes_later_does_not_change_what_was_said_before(
-    text: list[int], read: list[int], more: list[int]
-) -> None:
+def test_probabilities_do_not_depend_on_later_symbols(text: list[int], read: list[int], more: list[int]) -> None:
     model = WittenBell(array(text), SIZE, 4)
-    whole = model.log_probabilities(array(read + more))
-    assert np.array_equal(whole[:, : len(read)], model.log_probabilities(array(read)))
+    complete = model.log_probabilities(array(read + more))
+    assert np.array_equal(complete[:, : len(read)], model.log_probabilities(array(read)))
 
 
 def test_a_periodic_text_is_nearly_sure_from_order_three_on() -> None:
-    """Of 0 0 1 1 repeated each symbol follows from the two before it, and not from the one before it."""
+    """In 0 0 1 1 repeated, two symbols determine the next one; one symbol does not."""
     model = WittenBell(array([0, 0, 1, 1] * 100), SIZE, 4)
     read = model.log_probabilities(array([0, 0, 1, 1] * 5))
     sure = np.exp(read[:, 3:])
@@ -124,7 +122,7 @@ def test_a_periodic_text_is_nearly_sure_from_order_three_on() -> None:
     assert np.allclose(sure[1], 0.5, atol=0.01)
 
 
-def test_counting_the_text_itself_is_better_the_longer_the_context() -> None:
+def test_longer_contexts_fit_the_training_text_better() -> None:
     rng = np.random.default_rng(0)
     text = np.cumsum(rng.choice([0, 1, 2], 2000, p=[0.7, 0.2, 0.1])) % SIZE
     rows = -WittenBell(text, SIZE, 3).log_probabilities(text).mean(axis=1)
@@ -137,9 +135,9 @@ def test_counting_the_text_itself_is_better_the_longer_the_context() -> None:
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
 def test_small_kinds_of_numbers_do_not_overflow(kind: type[np.generic]) -> None:
     text = [0, 199, 100, 199] * 10
-    made = WittenBell(np.array(text, kind), 200, 3).log_probabilities(np.array(text, kind))
-    assert np.array_equal(made, WittenBell(array(text), 200, 3).log_probabilities(array(text)))
-    assert math.exp(made[1, 1]) == pytest.approx(float(slowly(text, 200, (0,), 199)))
+    found = WittenBell(np.array(text, kind), 200, 3).log_probabilities(np.array(text, kind))
+    assert np.array_equal(found, WittenBell(array(text), 200, 3).log_probabilities(array(text)))
+    assert math.exp(found[1, 1]) == pytest.approx(float(slowly(text, 200, (0,), 199)))
 
 
 def test_a_text_of_one_symbol_has_unigrams() -> None:
