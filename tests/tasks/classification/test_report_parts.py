@@ -97,7 +97,7 @@ def test_undefined_ratios_are_named_and_are_no_metrics(tmp_path: Path) -> None:
     parts.metrics()
     assert "test_precision" not in report.metrics
     assert report.metrics["test_recall"] == 0
-    assert of(report, Text) == [Text("Undefined: precision. No test letters are fine, or none were predicted fine.")]
+    assert of(report, Text) == [Text("Undefined: precision. No test letters are fine, or none is predicted so.")]
     parts.confusion()
     assert [row[:4] for row in of(report, Table)[0].rows[:2]] == [
         ("poor", "0.5000", "1.0000", "0.6667"),
