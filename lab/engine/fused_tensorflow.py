@@ -41,7 +41,8 @@ class FusedTensorFlow:
         joins = loops and 1 < batches.steps_per_epoch <= self.per_call
         self.last_size = batches.last_size if joins else 0  # of a last batch that goes along; 0: there is none
         self._programs: dict[tuple[int | None, int], Any] = {}
-        self._loop = tf.function(self._run_loop, jit_compile=True)
+        self._loop = tf.function(self._run_loop, jit_compile=True, autograph=False)  # as Keras has it
+        self._log_specs: Any = None
 
     def calls(self, epoch: int, start: int = 0) -> Iterator[Call]:
         """Yields the calls of an epoch, from the step `start` on."""
@@ -50,6 +51,8 @@ class FusedTensorFlow:
 
     def _run(self, block: Block) -> Logs:
         logs: Logs = {}
+        if self.own_logs and self._log_specs is None:
+            self._log_specs = self._trace_step()
         looped, rest = block.looped, list(block.rest)
         joins = bool(self.last_size and rest)
         if looped is not None or joins:
@@ -64,7 +67,7 @@ class FusedTensorFlow:
         return logs
 
     def _run_loop(self, rows: Any, count: Any, last: Any, joins: Any) -> Any:
-        logs = self._over(rows, count, self._no_logs(self.batches.batch_size))
+        logs = self._over(rows, count, self._no_logs())
         if self.last_size:
             logs = self._over(last, joins, logs)
         return logs if self.own_logs else self.model.get_metrics_result()
@@ -76,14 +79,16 @@ class FusedTensorFlow:
 
         return tf.while_loop(lambda place, _: place < count, body, (tf.constant(0), logs))[1]
 
-    def _no_logs(self, rows: int) -> Any:
-        """Zeros of the shape of the logs, for a loop to begin with; the step is traced once to learn it."""
+    def _trace_step(self) -> Any:
+        """Returns the shapes and dtypes of the logs; variables that the first step creates exist from then on."""
+        program = tf.function(lambda chosen: _tensors(self.step(gather(self.parts, chosen))), autograph=False)
+        return program.get_concrete_function(tf.TensorSpec([self.batches.batch_size], tf.int32)).structured_outputs
+
+    def _no_logs(self) -> Any:
+        """Zeros of the shape of the logs, for a loop to begin with."""
         if not self.own_logs:
             return {}
-        program = tf.function(lambda chosen: _tensors(self.step(gather(self.parts, chosen))))
-        with tf.init_scope():  # so that variables that the first step creates exist before the loop
-            returned = program.get_concrete_function(tf.TensorSpec([rows], tf.int32)).structured_outputs
-        return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), returned)
+        return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), self._log_specs)
 
     def _run_one(self, chosen: Any) -> Any:
         width, rows = self.batches.width(chosen), len(chosen)
@@ -91,6 +96,7 @@ class FusedTensorFlow:
             self._programs[width, rows] = tf.function(
                 functools.partial(self._one, width=width),
                 jit_compile=True,
+                autograph=False,
                 input_signature=[tf.TensorSpec([rows], tf.int32)],
             )
         return self._programs[width, rows](tf.constant(chosen))

@@ -20,11 +20,21 @@ def flatten_layers(model: keras.Model) -> list[Any]:
 def symbolic_build(model: keras.Model, batch: Any) -> None:
     """Creates the variables of layers, metrics, losses and optimizer that do not exist yet, as `Model.fit` does.
 
+    On TensorFlow, as there, a model whose `train_step` is its own need not have a `call`: what cannot be created
+    by calling the model is created by its first step.
+
     Args:
         model: a compiled model.
         batch: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, arrays or tensors; only shapes and dtypes are used.
+
+    Raises:
+        RuntimeError: the model cannot be called on the batch.
     """
-    model._symbolic_build(data_batch=batch)
+    try:
+        model._symbolic_build(data_batch=batch)
+    except RuntimeError:
+        if keras.backend.backend() == "jax" or type(model).train_step is keras.Model.train_step:
+            raise
 
 
 def initial_epoch(model: keras.Model) -> int | None:

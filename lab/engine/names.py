@@ -43,7 +43,7 @@ def _traced(model: keras.Model, batch: Any, mode: Mode) -> dict[str, Any] | None
         import tensorflow as tf
 
         specs = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), batch)
-        shapes = tf.function(step).get_concrete_function(specs).structured_outputs
+        shapes = tf.function(step, autograph=False).get_concrete_function(specs).structured_outputs
     elif keras.backend.backend() == "jax":
         import jax
 

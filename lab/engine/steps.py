@@ -58,7 +58,8 @@ class _OrStepwise:
             except Exception as error:
                 model, _, mode = self._arguments
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-                log.info("%s.%s_step cannot be fused (%s): it runs step by step", type(model).__name__, mode, reason)
+                log.info("%s.%s_step cannot be compiled (%s): it runs step by step", type(model).__name__, mode, reason)
+                model.jit_compile = False
                 self._steps = Stepwise(*self._arguments)
             else:
                 yield first._replace(run=lambda: logs)

@@ -54,7 +54,9 @@ def check_model(model: Any, hook: str) -> None:
 
 
 def check_fit(model: keras.Model, batches: Batches) -> None:
-    """Compares the shapes of data and model, and runs one batch forward.
+    """Compares the shapes of data and model, and computes the loss of one batch, as validation does.
+
+    Of a model whose `train_step` and `test_step` are its own, only the shapes are compared.
 
     Raises:
         ModelError: they do not fit, or the first loss is not finite; the message has shapes and dtypes.
@@ -65,6 +67,9 @@ def check_fit(model: keras.Model, batches: Batches) -> None:
     x, y, weight = (*batch, None, None)[:3]
     given = ", ".join(f"{array.dtype} (batch, {', '.join(map(str, array.shape[1:]))})" for array in leaves(x))
     _check_shapes(model, x, given)
+    own_step = type(model).train_step is not keras.Model.train_step
+    if own_step and type(model).test_step is not keras.Model.test_step:
+        return
     try:
         predicted = model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
         loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=False)
@@ -76,7 +81,10 @@ def check_fit(model: keras.Model, batches: Batches) -> None:
             raise
         targets = "" if y is None else ", targets " + ", ".join(f"{a.dtype} {a.shape}" for a in leaves(y))
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the model does not take a batch of the data (inputs {given}{targets}): {reason}") from error
+        hint = "; its train_step is its own: define test_step as well, for validation" if own_step else ""
+        raise ModelError(
+            f"the model does not take a batch of the data (inputs {given}{targets}): {reason}{hint}"
+        ) from error
     if not math.isfinite(value):
         raise ModelError(f"the loss of the first batch is {value} before any training; expected a finite number")
 
@@ -107,7 +115,8 @@ def check_disk(run: Run, model: keras.Model, checkpoints: int) -> None:
     Raises:
         RunError: there is no room.
     """
-    need = 4 * 3 * model.count_params() * (checkpoints + 1) + _REPORT_BYTES
+    weights = sum(math.prod(weight.shape) for weight in model.weights)
+    need = 4 * 3 * weights * (checkpoints + 1) + _REPORT_BYTES
     free = free_bytes(run.path)
     if free < need:
         raise RunError(f"{run.path}: expected {decimal(need)} free for checkpoints and report, got {decimal(free)}")

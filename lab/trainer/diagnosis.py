@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,8 @@ _MOST_BYTES = 256 << 20  # of a first state that is kept in memory
 
 def first_state(model: keras.Model) -> Checkpoint | None:
     """Returns the state before the first step; None for a large model, as it stays in memory."""
-    if 3 * 4 * model.count_params() > _MOST_BYTES:  # weights and Adam's two moments
+    weights = sum(math.prod(weight.shape) for weight in model.weights)
+    if 3 * 4 * weights > _MOST_BYTES:  # with Adam's two moments
         return None
     return Checkpoint.of(model, 0, 0)
 

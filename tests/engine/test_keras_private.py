@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from lab.engine import keras_private
 
@@ -39,6 +41,24 @@ def test_symbolic_build() -> None:
     keras_private.symbolic_build(model, batch)
     for variable, value in zip(model.variables, before, strict=True):
         assert np.array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="Keras builds a model on JAX by its call alone")
+def test_symbolic_build_leaves_a_model_without_a_call_to_its_own_step() -> None:
+    class NoCall(keras.Model):  # type: ignore[misc]  # Keras has no types
+        pass
+
+    class OwnStep(NoCall):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            return {}
+
+    batch = (np.zeros((4, 3), np.float32),)
+    for kind, refused in ((NoCall, True), (OwnStep, False)):
+        model = kind()
+        model.dense = keras.layers.Dense(2)  # not built
+        model.compile("sgd")
+        with pytest.raises(RuntimeError) if refused else contextlib.nullcontext():
+            keras_private.symbolic_build(model, batch)
 
 
 def test_initial_epoch(tmp_path: Any) -> None:
