@@ -33,7 +33,7 @@ class NoSettings(BaseSettings):
 
 
 class Experiment(abc.ABC, Generic[S]):
-    """One question, the model that answers it, and the report that says what came out.
+    """One question, the model that answers it, and the report of the result.
 
     Subclass it with the class of its settings, `class Autoencoder(lab.Experiment[Settings])`, and
     write `prepare`, `build` and `report`; the other hooks have defaults.
@@ -72,7 +72,7 @@ class Experiment(abc.ABC, Generic[S]):
         chosen = dict(self.presets[preset]) if preset is not None else {}
         own = {name: value for name, value in chosen.items() if name in self.Settings.model_fields}
         self.preset = preset
-        self.trainer_values: dict[str, Any] = dict(self.trainer)  # what a Trainer takes when it is told nothing
+        self.trainer_values: dict[str, Any] = dict(self.trainer)  # for the settings that a Trainer is not given
         self.trainer_values |= {name: value for name, value in chosen.items() if name not in own}
         self.settings = self.Settings(**(own | settings))  # type: ignore[assignment]
 

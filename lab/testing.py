@@ -113,19 +113,19 @@ class _Checks:
         backend.select(trainer.resolve(made).backend)
         return made, trainer
 
-    def _expect(self, holds: bool, hook: str, said: str) -> None:
+    def _expect(self, holds: bool, hook: str, message: str) -> None:
         if not holds:
-            raise AssertionError(f"{self.kind.__name__}.{hook}: {said}")
+            raise AssertionError(f"{self.kind.__name__}.{hook}: {message}")
 
     def settings(self) -> None:
         made, _ = self._made()
         kind, settings = type(made.settings), made.settings
         self._expect(kind(**settings.json_values()) == settings, "Settings", "expected the same after JSON")
-        text = {knob.name: show(getattr(settings, knob.name)) for knob in list_settings(kind)}
+        text = {setting.name: show(getattr(settings, setting.name)) for setting in list_settings(kind)}
         self._expect(kind(**text) == settings, "Settings", "expected the same after text, as a command line has it")
-        for knob in list_settings(kind):
+        for setting in list_settings(kind):
             self._expect(
-                bool(knob.help.strip()), f"Settings.{knob.name}", "expected a line of help: lab.field(..., help)"
+                bool(setting.help.strip()), f"Settings.{setting.name}", "expected a line of help: lab.field(..., help)"
             )
         for preset in self.kind.presets:
             configure(self.kind, {"preset": preset})
@@ -186,16 +186,16 @@ class _Checks:
             "fast_dev_run": False,
             "overfit_batches": None,
         }
-        self.whole = self._run("whole", _Kill(0), **quick)
+        self.complete = self._run("complete", _Kill(0), **quick)
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
-        steps = len(self.whole.history) and int(self.whole.history[0]["step"])
+        steps = len(self.complete.history) and int(self.complete.history[0]["step"])
         with contextlib.suppress(_Killed):
             trainer.run(made, callbacks=[_Kill(steps + max(1, steps // 2))], console=self.console)
         self._expect(not Run(self.folder / "killed").is_complete, "fit", "expected every step to reach callbacks")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         done = trainer.resume(made, Run(self.folder / "killed"), callbacks=[_Kill(0)], console=self.console)
-        told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
-        different = [name for name in told if told[name] != found[name]]
+        expected, resumed = _outcome(self.complete, self.ignore), _outcome(done, self.ignore)
+        different = [name for name in expected if expected[name] != resumed[name]]
         self._expect(
             not different,
             "fit",
@@ -203,7 +203,7 @@ class _Checks:
         )
 
     def reports(self) -> None:
-        run, kind = self.whole, self.kind
+        run, kind = self.complete, self.kind
         self._expect(run.status is Status.COMPLETED, "report", f"expected a completed run, it is {run.status}")
         key, metrics = kind.key_metric, run.metrics
         self._expect(not key or key in metrics, "report", f"expected the key metric {key!r} in {sorted(metrics)}")
