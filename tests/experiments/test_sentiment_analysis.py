@@ -143,16 +143,16 @@ def test_the_report_shows_each_part(trained: lab.Run) -> None:
     ]
     lengths = next(item for item in items(trained, "table") if item["columns"][0] == "words")
     assert sum(int(row[-1]) for row in lengths["rows"]) == 40
-    shortened = next(item for item in items(trained, "table") if item["columns"][0] == "words left")
+    shortened = next(item for item in items(trained, "table") if item["columns"][0] == "words kept")
     assert [row[0] for row in shortened["rows"]] == ["50", "100", "200"]
-    assert "320 texts to learn from, 40 to choose on, 40 held-out ones to test" in items(trained, "text")[0]["text"]
+    assert "320 training texts, 40 validation texts, 40 test texts (held out)" in items(trained, "text")[0]["text"]
 
 
 def test_the_most_confident_mistakes_are_mistakes(trained: lab.Run, experiment: SentimentAnalysis) -> None:
     titles = [item["title"] for item in items(trained, "sample")]
     wrong = trained.metrics["test_false_positives"], trained.metrics["test_false_negatives"]
-    assert sum(title.startswith("Called good") for title in titles) == min(3, wrong[0])
-    assert sum(title.startswith("Called bad") for title in titles) == min(3, wrong[1])
+    assert sum(title.startswith("Predicted good") for title in titles) == min(3, wrong[0])
+    assert sum(title.startswith("Predicted bad") for title in titles) == min(3, wrong[1])
 
 
 # --- predict ----------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ NEW_PROCESS = """
 import json, sys
 import keras
 import lab
-from lab.tasks.classification.metrics import Scaling
+from lab.tasks.classification.calibration import Scaling
 from lab.tasks.text.classifier import TextClassifier
 model = keras.saving.load_model(sys.argv[1])
 scaling = Scaling(*json.loads(sys.argv[2]))
@@ -179,7 +179,7 @@ print(json.dumps(TextClassifier(model, scaling).probabilities(json.loads(sys.arg
 
 
 def test_a_saved_model_says_the_same_of_raw_texts_in_a_new_process(trained: lab.Run) -> None:
-    from lab.tasks.classification.metrics import Scaling
+    from lab.tasks.classification.calibration import Scaling
     from lab.tasks.text.classifier import TextClassifier
 
     numbers = [trained.metrics[f"calibration_{name}"] for name in ("temperature", "bias")]
@@ -271,8 +271,8 @@ def test_a_missing_or_wrong_file_does_not_stop_the_others(
     assert out.startswith("good, probability ")
     assert len(err.strip().splitlines()) == 3
     assert "missing.csv: expected a text file, No such file" in err
-    assert "other.csv: expected a column 'text'; there are 'review'" in err
-    assert "expected a text with words, there are none" in err
+    assert "other.csv: expected a column 'text', got 'review'" in err
+    assert "expected a text with words, got none" in err
 
 
 def test_an_empty_text_is_an_error_and_not_a_label(trained: lab.Run) -> None:

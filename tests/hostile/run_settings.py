@@ -11,7 +11,6 @@ from tests.hostile.inputs import ESCAPE, World, change
 from tests.hostile.making import changed, damaged, trained
 from tests.hostile.table import Case, Make
 
-
 RUN = "runs/autoencoder/latest"
 
 

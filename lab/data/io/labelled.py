@@ -118,7 +118,7 @@ class LabelledSplits:
             train, test = train.hold_out(tenth)
             origin = "held out"
         train, validation = train.hold_out(tenth)
-        splits = [part.mixed() for part in (train, validation, test)]
+        splits = (train.mixed(), validation.mixed(), test.mixed())
         sizes = zip(("training", "validation", "test"), splits, strict=True)
         description = f"{', '.join(f'{len(part):,} {name} texts' for name, part in sizes)} ({origin})"
         negative, positive = (_FOLDER_NAMES.get(name, name) for name in classes)

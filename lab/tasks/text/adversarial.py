@@ -47,8 +47,8 @@ class AdversarialModel(keras.Model):  # type: ignore[misc]  # Keras has no types
         vectors = [layer.output for layer in embeddings]
         embed, classify = keras.Model(inputs, vectors), keras.Model([inputs, *vectors], outputs)
         # Functions, because Keras would track a model that is an attribute as one more layer.
-        self._embed = lambda words: keras.tree.flatten(embed(words, training=True))
-        self._classify = lambda words, moved: classify([words, *moved], training=True)
+        self._embed: Any = lambda words: keras.tree.flatten(embed(words, training=True))
+        self._classify: Any = lambda words, moved: classify([words, *moved], training=True)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one optimizer step on a batch; returns the metrics so far."""

@@ -1,38 +1,41 @@
-"""A trained classifier on raw texts: probabilities, what moved them, and tables of them."""
+"""A trained classifier on raw texts: probabilities, the words that move them, and tables."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
 
 from lab.data import Array
-from lab.data.io.labelled import MAX_TEXT
+from lab.data.io.tables import MAX_CELL
+from lab.data.io.text import read_text
 from lab.data.io.words import UNKNOWN, Reader, tokenise
 from lab.data.ragged import Ragged
 from lab.engine.inference import predict
-from lab.errors import DataError, ModelError, nearest
-from lab.tasks.classification.metrics import Scaling, sigmoid
+from lab.errors import DataError, LabError, ModelError, nearest
+from lab.tasks.classification.calibration import Scaling
 
 if TYPE_CHECKING:
     import keras
 
-AT_ONCE = 4096  # texts that are read together, by similar length
+AT_ONCE = 4096  # texts that are batched together, by length
 ROWS = 256  # texts in one call of the model
 
 
 class TextClassifier:
-    """Two classes of texts, by a model that begins with a `WordEmbedding` and ends with a `Logit`.
+    """Classifies texts with a model that begins with a `WordEmbedding` and ends with a `Logit`.
 
     Args:
         model: the trained model.
-        scaling: makes logits of what it says, so that probabilities mean what they say; none leaves them.
+        scaling: calibrates the logits; None leaves them.
 
     Raises:
-        ModelError: it has no such layers.
+        ModelError: the model has no such layers.
     """
 
     def __init__(self, model: keras.Model, scaling: Scaling | None = None) -> None:
@@ -48,19 +51,19 @@ class TextClassifier:
         self.classes: tuple[str, str] = classes[0]
 
     def logits(self, texts: Ragged) -> Array:
-        """Returns the model's logits as they are, shape (texts,)."""
-        said = predict(self.model, texts, ROWS) if len(texts) else np.zeros(0)
-        return np.asarray(said, np.float64).reshape(-1)
+        """Returns the logits before calibration; float64, shape (texts,)."""
+        logits = predict(self.model, texts, ROWS) if len(texts) else np.zeros(0)
+        return np.asarray(logits, np.float64).reshape(-1)
 
     def probabilities(self, texts: Sequence[str]) -> Array:
         """Returns the calibrated probability of the second class for each text; float64, shape (texts,)."""
-        return sigmoid(self.scaling(self.logits(self.reader.read(texts))))
+        return np.asarray(expit(self.scaling(self.logits(self.reader.read(texts)))))
 
     def moved(self, text: str) -> list[tuple[str, float]]:
         """Returns how much each known word moves the calibrated logit towards the second class.
 
-        That is how much lower it is where the word is hidden, everywhere that it stands (occlusion; Zeiler
-        and Fergus, 2014). Those that move it most come first.
+        The effect is the decrease of the logit when the word is hidden everywhere in the text (occlusion;
+        Zeiler and Fergus, 2014). The largest effects come first.
         """
         read = self.reader.read([text])
         numbers = read.tokens
@@ -68,21 +71,21 @@ class TextClassifier:
         present = [int(number) for number in dict.fromkeys(numbers.tolist()) if number > UNKNOWN]
         hidden = [np.where(numbers == number, UNKNOWN, numbers) for number in present]
         logits = self.scaling(self.logits(Ragged.of([numbers, *hidden], read.widths)))
-        found = [
+        effects = [
             (words[number - UNKNOWN - 1], float(logits[0] - logit))
             for number, logit in zip(present, logits[1:], strict=True)
         ]
-        return sorted(found, key=lambda pair: -abs(pair[1]))
+        return sorted(effects, key=lambda pair: -abs(pair[1]))
 
     def describe(self, text: str) -> str:
-        """Returns label, probability and the words that moved it, as lines of text; and what was not read.
+        """Returns lines of text: label, probability, the words that moved it, and what was not read.
 
         Raises:
             DataError: the text has no words.
         """
         tokens = tokenise(text)
         if not tokens:
-            raise DataError("expected a text with words, there are none")
+            raise DataError("expected a text with words, got none")
         probability = float(self.probabilities([text])[0])
         label = self.classes[probability >= 0.5]
         lines = [f"{label}, probability {max(probability, 1 - probability):.3f}"]
@@ -92,17 +95,19 @@ class TextClassifier:
             if words:
                 lines.append(f"  towards {name}: {words}")
         if moved:
-            lines.append("  (each word with the change of the log-odds where it is hidden)")
+            lines.append("  (each word with the change of the log-odds when it is hidden)")
         unknown = list(dict.fromkeys(token for token in tokens if token not in self.reader.vocabulary))
         share = sum(token not in self.reader.vocabulary for token in tokens) / len(tokens)
         if share > 0.5:
-            lines.append(f"  {share:.0%} of its words were never learnt: another language? The answer means little.")
+            lines.append(
+                f"  {share:.0%} of its words are not in the vocabulary: the prediction means little. Another language?"
+            )
         elif unknown:
             more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-            lines.append(f"  never learnt: {', '.join(unknown[:8])}{more}")
+            lines.append(f"  not in the vocabulary: {', '.join(unknown[:8])}{more}")
         if len(tokens) > self.reader.max_words:
             read = f"{self.reader.max_words:,} of its {len(tokens):,} words"
-            lines.append(f"  {read} were read; its {self.reader.cut} was left out")
+            lines.append(f"  {read} were read; the {self.reader.cut} was left out")
         return "\n".join(lines) + "\n"
 
     def lines(self, lines: Iterable[str]) -> Iterator[str]:
@@ -112,23 +117,23 @@ class TextClassifier:
                 yield f"{label}\t{probability}\t{line}\n"
 
     def table(self, text: str, name: str, column: str) -> Iterator[str]:
-        """Yields a CSV table again, with `predicted_label` and `predicted_probability` (of the second class).
+        """Yields a CSV table with the columns `predicted_label` and `predicted_probability` added.
 
         Args:
             text: the table.
             name: for messages.
-            column: the one that holds the texts.
+            column: the column of texts.
 
         Raises:
-            DataError: it is no table, or has no such column; rows that came before are out already.
+            DataError: it is not a table, or has no such column; earlier rows have been yielded.
         """
-        before = csv.field_size_limit(MAX_TEXT)
+        before = csv.field_size_limit(MAX_CELL)
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             head = next(reader)
             if column not in head:
                 known = ", ".join(map(repr, head[:8]))
-                raise DataError(f"{name}: expected a column {column!r}; there are {known}{nearest(column, head)}")
+                raise DataError(f"{name}: expected a column {column!r}, got {known}{nearest(column, head)}")
             place = head.index(column)
             yield _row([*head, "predicted_label", "predicted_probability"])
             for rows in _blocks(row for row in reader if row):
@@ -136,24 +141,56 @@ class TextClassifier:
                 if short:
                     line = reader.line_num
                     raise DataError(f"{name}: up to line {line}: expected {len(head)} cells, got {len(short[0])}")
-                for row, *found in zip(rows, *self._labels([row[place] for row in rows]), strict=True):
-                    yield _row([*row, *found])
+                for row, *added in zip(rows, *self._labels([row[place] for row in rows]), strict=True):
+                    yield _row([*row, *added])
         except (csv.Error, StopIteration) as error:
             raise DataError(f"{name}: expected a CSV table, line {reader.line_num}: {error}") from None
         finally:
             csv.field_size_limit(before)
 
+    def answer(self, text: str) -> Iterator[str | LabError]:
+        """Yields the description of a text, or the error that it has none."""
+        try:
+            yield self.describe(text)
+        except LabError as error:
+            yield error
+
+    def answers(self, inputs: Iterable[str], column: str, lines: Iterable[str]) -> Iterator[str | LabError]:
+        """Yields the predictions for a user's files; an error for one file does not stop the others.
+
+        Args:
+            inputs: paths: the rows of a CSV file are classified, any other file as one text; `-` for `lines`.
+            column: the column of texts in a CSV file.
+            lines: the lines of standard input.
+        """
+        for name in inputs:
+            try:
+                if name == "-":
+                    yield from self.lines(_decoded(lines))
+                    continue
+                text, _ = read_text(Path(name))
+                yield from self.table(text, name, column) if name.lower().endswith(".csv") else [self.describe(text)]
+            except LabError as error:
+                yield error
+
     def _labels(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Labels and probabilities as text; empty for a text without words."""
+        """Returns labels and probabilities as text; empty for a text without words."""
         read = self.reader.read(texts)
-        probabilities = sigmoid(self.scaling(self.logits(read)))
+        probabilities = expit(self.scaling(self.logits(read)))
         labels = [self.classes[int(probability >= 0.5)] for probability in probabilities]
         shown = [f"{probability:.4f}" for probability in probabilities]
         empty = read.lengths == 0
         return (
-            ["" if none else label for none, label in zip(empty, labels, strict=True)],
-            ["" if none else one for none, one in zip(empty, shown, strict=True)],
+            ["" if skip else label for skip, label in zip(empty, labels, strict=True)],
+            ["" if skip else number for skip, number in zip(empty, shown, strict=True)],
         )
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input: expected UTF-8 text, {error.reason}") from None
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from lab.data.io.labelled import Labelled
+from lab.data.io.labelled import LabelledTexts
 from lab.tasks.text.baselines import linear_models, log_count_ratio
 from tests.conftest import reviews
 
 
-def made(count: int, seed: int) -> Labelled:
+def made(count: int, seed: int) -> LabelledTexts:
     rows = reviews(count, seed)
-    return Labelled(tuple(text for text, _ in rows), np.array([label == "good" for _, label in rows], np.uint8))
+    return LabelledTexts(tuple(text for text, _ in rows), np.array([label == "good" for _, label in rows], np.uint8))
 
 
 def test_the_log_count_ratio_by_hand() -> None:
@@ -43,7 +43,7 @@ def test_both_models_learn_what_can_be_told_apart() -> None:
 def test_the_strength_is_the_best_on_validation_texts_and_asking_more_changes_nothing() -> None:
     train = made(120, 0)
     noisy = np.where(np.random.default_rng(0).random(120) < 0.3, 1 - train.labels, train.labels)
-    train, validation, asked = Labelled(train.texts, noisy), made(50, 1), made(30, 2)
+    train, validation, asked = LabelledTexts(train.texts, noisy), made(50, 1), made(30, 2)
     found = linear_models(train, validation, asked.texts)
     again = linear_models(train, validation, (*asked.texts, "superb superb", ""))
     for one, other in zip(found, again, strict=True):
@@ -57,6 +57,6 @@ def test_the_strength_is_the_best_on_validation_texts_and_asking_more_changes_no
 def test_pairs_of_words_count() -> None:
     texts = ("not good", "not bad", "good film", "bad film") * 12
     labels = np.array([0, 1, 1, 0] * 12, np.uint8)
-    part = Labelled(texts, labels)
+    part = LabelledTexts(texts, labels)
     for one in linear_models(part, part, texts[:4]):
         assert ((one.scores > 0) == labels[:4]).all(), one.name

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from lab import layers
 from lab.errors import DataError, ModelError
-from lab.tasks.classification.metrics import Scaling, sigmoid
+from lab.tasks.classification.calibration import Scaling
 from lab.tasks.text import classifier as classifying
 from lab.tasks.text.classifier import TextClassifier
 
@@ -54,7 +55,7 @@ def test_a_model_without_words_or_classes_is_refused() -> None:
 
 def test_probabilities_come_in_the_order_of_the_texts(classifier: TextClassifier) -> None:
     texts = ["good film", "bad " * 7 + "!", "film", "the superb film good good", "awful", "bad film", "zzz good"]
-    expected = [float(sigmoid(np.array(planted(text)))) for text in texts]
+    expected = [float(expit(np.array(planted(text)))) for text in texts]
     found = classifier.probabilities(texts)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -80,13 +81,13 @@ def test_each_word_is_said_to_move_what_hiding_it_changes(classifier: TextClassi
 
 
 def test_a_description_has_label_probability_and_words(classifier: TextClassifier) -> None:
-    probability = float(sigmoid(np.array(planted("the superb film bad zzz"))))
+    probability = float(expit(np.array(planted("the superb film bad zzz"))))
     lines = classifier.describe("The superb film, bad zzz").splitlines()
     assert lines[0] == f"fine, probability {probability:.3f}"
     assert lines[1].startswith("  towards fine: superb 2.40, the 0.08")
     assert lines[2] == "  towards poor: bad 1.60"
-    assert lines[3] == "  (each word with the change of the log-odds where it is hidden)"
-    assert lines[4] == "  never learnt: zzz"
+    assert lines[3] == "  (each word with the change of the log-odds when it is hidden)"
+    assert lines[4] == "  not in the vocabulary: zzz"
     assert len(lines) == 5
 
 
@@ -100,12 +101,12 @@ def test_the_probability_is_that_of_the_label_that_is_said(classifier: TextClass
 def test_many_unknown_words_are_counted(classifier: TextClassifier) -> None:
     names = [f"z{letter}" for letter in "abcdefghij"]
     text = " ".join(["film"] * 10 + names)
-    assert "never learnt: za, zb, zc, zd, ze, zf, zg, zh and 2 more" in classifier.describe(text)
+    assert "not in the vocabulary: za, zb, zc, zd, ze, zf, zg, zh and 2 more" in classifier.describe(text)
 
 
 def test_another_language_is_said_to_mean_little(classifier: TextClassifier) -> None:
     said = classifier.describe("ein guter film und good")
-    assert "  60% of its words were never learnt: another language? The answer means little.\n" in said
+    assert "  60% of its words are not in the vocabulary: the prediction means little. Another language?\n" in said
     assert "never learnt: ein" not in said
     assert "another language" not in classifier.describe("ein guter film good")
 
@@ -113,7 +114,7 @@ def test_another_language_is_said_to_mean_little(classifier: TextClassifier) -> 
 @pytest.mark.parametrize("cut", ["start", "middle", "end"])
 def test_a_very_long_text_is_said_to_be_cut(cut: str) -> None:
     said = TextClassifier(build(cut)).describe("film " * 1200)
-    assert said.endswith(f"  8 of its 1,200 words were read; its {cut} was left out\n")
+    assert said.endswith(f"  8 of its 1,200 words were read; the {cut} was left out\n")
 
 
 def test_a_text_that_just_fits_is_not_said_to_be_cut(classifier: TextClassifier) -> None:
@@ -123,7 +124,7 @@ def test_a_text_that_just_fits_is_not_said_to_be_cut(classifier: TextClassifier)
 
 @pytest.mark.parametrize("text", ["", "  \n", ".,;", "<br />"], ids=repr)
 def test_a_text_without_words_is_refused(classifier: TextClassifier, text: str) -> None:
-    with pytest.raises(DataError, match="expected a text with words, there are none"):
+    with pytest.raises(DataError, match="expected a text with words, got none"):
         classifier.describe(text)
 
 
@@ -186,7 +187,7 @@ def test_a_cell_that_is_long_is_read_too(classifier: TextClassifier) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("id,reviews\n1,a\n", "a.csv: expected a column 'review'; there are 'id', 'reviews'; did you mean 'reviews'"),
+        ("id,reviews\n1,a\n", "a.csv: expected a column 'review', got 'id', 'reviews'; did you mean 'reviews'"),
         ("id,review\n1,a\n2\n", "expected 2 cells, got 1"),
         ('review\n"a\n', "a.csv: expected a CSV table, line 2: unexpected end of data"),
         ("", "a.csv: expected a CSV table, line 0"),
