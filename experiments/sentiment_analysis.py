@@ -140,7 +140,15 @@ class SentimentAnalysis(lab.Experiment[Settings]):
     def report(self, run: lab.Run, report: lab.Report) -> None:
         from experiments.reports import sentiment_analysis as reports
 
-        reports.write(run, self.reviews, self.settings, report)
+        settings = self.settings
+        reports.write(
+            run,
+            self.reviews,
+            report,
+            costs=(settings.false_positive_cost, settings.false_negative_cost),
+            min_precision=settings.min_precision,
+            baselines=settings.baselines,
+        )
 
     def predict(self, run: lab.Run, inputs: Sequence[str], options: Options) -> Iterable[str | lab.LabError]:
         """Classifies a text; the rows of CSV files; other files as one text each; `-`: lines of standard input."""

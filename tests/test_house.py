@@ -33,8 +33,6 @@ KERAS_CLASSES = (
     keras.optimizers.Optimizer,
 )
 
-# What still breaks a rule; an entry goes with its cause.
-
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -42,13 +40,6 @@ def name_of(path: Path) -> str:
 
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
-
-
-def passes(ok: bool, name: str, message: object) -> None:
-    """Asserts, but expects failure where it is pending."""
-    if not ok and name in PENDING:
-        pytest.xfail(f"{name}: {message}")
-    assert ok, message
 
 
 def imports(path: Path) -> set[str]:
@@ -77,7 +68,7 @@ def contract(root: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_import_contract_holds() -> None:
     done = contract(ROOT)
-    passes(done.returncode == 0, "contract", done.stdout + done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 UNDER_TYPE_CHECKING = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import {}\n"
@@ -168,7 +159,7 @@ def private_names(path: Path) -> Iterator[tuple[int, str]]:
 def test_private_names_of_keras_stand_in_one_file(path: Path) -> None:
     assert not [module for module in imports(path) if module.startswith("keras.src")]
     found = list(private_names(path))
-    passes(not found, name_of(path), f"private names, by line: {found}")
+    assert not found, f"private names, by line: {found}"
 
 
 @pytest.mark.parametrize("path", SOURCES + EXPERIMENTS, ids=name_of)
@@ -193,7 +184,7 @@ def test_no_method_of_keras_is_replaced(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES + EXPERIMENTS, ids=name_of)
 def test_a_file_has_at_most_300_lines(path: Path) -> None:
     lines = len(path.read_text("utf-8").splitlines())
-    passes(lines <= 300, name_of(path), f"{lines} lines")
+    assert lines <= 300, f"{lines} lines"
 
 
 def test_the_lab_has_at_most_12_rooms_and_5_files_outside_them() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import lab
 from experiments.reports import sentiment_measures as measures
 from lab.data import Array
@@ -14,21 +12,28 @@ from lab.tasks.classification.metrics import Predictions, wilson_interval
 from lab.tasks.classification.report_parts import OWN, BinaryReport
 from lab.tasks.text.classifier import TextClassifier
 
-if TYPE_CHECKING:
-    from experiments.sentiment_analysis import Settings
-
 EXCERPT = 600  # characters of a review that are shown
 _METRIC = ("tfidf", "nb_svm")  # names of the linear models in the metrics
 
 
-def write(run: lab.Run, reviews: LabelledSplits, settings: Settings, report: lab.Report) -> None:
+def write(
+    run: lab.Run,
+    reviews: LabelledSplits,
+    report: lab.Report,
+    *,
+    costs: tuple[float, float],
+    min_precision: float,
+    baselines: bool,
+) -> None:
     """Writes the report of a run.
 
     Args:
         run: with its model and data.
         reviews: the texts of the data.
-        settings: the experiment's.
         report: takes the parts.
+        costs: of one false positive and of one false negative.
+        min_precision: the precision for which a threshold is chosen.
+        baselines: whether linear models are fitted for comparison.
     """
     classifier = TextClassifier(run.model)
     validation, test = (measures.predictions(classifier, run.data.split(name)) for name in ("validation", "test"))
@@ -38,17 +43,17 @@ def write(run: lab.Run, reviews: LabelledSplits, settings: Settings, report: lab
     parts.metrics()
     report.section("Correct and wrong predictions")
     parts.confusion()
-    scores = _rivals(run, reviews, parts, report) if settings.baselines else {}
+    scores = _rivals(run, reviews, parts, report) if baselines else {}
     report.section("Learning")
     report.figure("learning", plots.history(run.history, "accuracy"), "Accuracy after each epoch.")
     report.section("All thresholds")
     parts.curves(scores)
     report.section("The cost of errors")
-    parts.trade_off((settings.false_positive_cost, settings.false_negative_cost), settings.min_precision)
+    parts.trade_off(costs, min_precision)
     _why(measures.trade_off(parts.validation, parts.test), reviews.classes, report)
     report.section("Calibration")
     parts.calibration()
-    _lengths(run, classifier, parts.test, settings, report)
+    _lengths(run, classifier, parts.test, report)
     _mistakes(classifier, reviews, parts.test, report)
 
 
@@ -120,17 +125,15 @@ def _why(found: measures.TradeOff, classes: tuple[str, str], report: lab.Report)
     report.answer("Why does the trade-off of precision and recall matter here?", text)
 
 
-def _lengths(
-    run: lab.Run, classifier: TextClassifier, test: Predictions, settings: Settings, report: lab.Report
-) -> None:
-    groups = measures.by_length(run.data.test.x.lengths, test.correct(), settings.max_words)
+def _lengths(run: lab.Run, classifier: TextClassifier, test: Predictions, report: lab.Report) -> None:
+    groups = measures.by_length(run.data.test.x.lengths, test.correct(), classifier.reader.max_words)
     report.section("Long and short texts")
     report.table(
         ("words", "accuracy", "95 % interval", "texts"),
         [(*_row(name, correct), f"{len(correct):,}") for name, correct in groups.items()],
         "Test texts by the number of words that were read.",
     )
-    accuracy = measures.shortened(classifier, run.data.validation, settings.segment)
+    accuracy = measures.shortened(classifier, run.data.validation, classifier.reader.multiple)
     cuts = list(next(iter(accuracy.values())))
     report.table(
         ("words kept", *(f"{cut} cut" for cut in cuts)),

@@ -228,7 +228,7 @@ def checkpoints() -> Iterator[Case]:
         "a resume with an index that is not JSON",
         "checkpoints: index",
         "resume text_generation",
-        "its index is made again",
+        "the index is rebuilt",
         0,
         index("{", "text_generation"),
     )

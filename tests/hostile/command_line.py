@@ -86,7 +86,7 @@ def command_line() -> Iterator[Case]:
     yield case(
         "resume of another experiment's run",
         "run text_generation resume=runs/autoencoder/latest",
-        "expected a run of text_generation, it is of autoencoder",
+        "expected a run of text_generation, got one of autoencoder",
         make=trained("autoencoder"),
     )
     yield case(

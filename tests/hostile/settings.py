@@ -31,7 +31,7 @@ def settings() -> Iterator[Case]:
             ("a backend that does not exist", "backend=numpy", "backend=numpy: expected one of tensorflow"),
             ("neither true nor false", "jit=maybe", "jit=maybe: expected true or false"),
             ("a flag of 2", "fast_dev_run=2", "fast_dev_run=2: expected true or false"),
-            ("a mode that does not exist", "monitor_mode=up", "expected one of min, max"),
+            ("a mode that does not exist", "monitor_mode=up", "expected one of auto, min, max"),
             ("no patience", "patience=0", "patience=0: expected whole number >= 1"),
             ("a time in words", "max_time='5 minutes'", "a time such as 90s, 20m or 1h30m"),
             ("no time", "max_time=0s", "max_time=0"),
