@@ -1,5 +1,5 @@
-# Type `make` for what there is. Every file in experiments/ is a target; lower-case variables are its
-# settings: `make autoencoder latent_dim=64 epochs=20`.
+# Type `make` for a list of targets. Every file in experiments/ is one, and variables are its settings:
+# `make autoencoder latent_dim=64 epochs=20`. Where a file has several experiments, `make file:Class`.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,17 +10,21 @@ DOCS   := $(VENV)/.docs
 RIVALS := .venv-bench/.installed
 NAMES  := $(filter-out \_%,$(basename $(notdir $(filter-out experiments/_%,$(wildcard experiments/*.py)))))
 
-# The variables that were typed after `make`, by name; their values reach the shell through the
-# environment, so that quotes and spaces in them stay what they are.
-TYPED  := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
-KNOBS  := $(filter-out PYTHON VENV BIN STAMP TESTS DOCS RIVALS NAMES TYPED KNOBS ARGS MAKE% LAB_%,$(TYPED))
-$(foreach name,$(KNOBS),$(if $(findstring -,$(name)),$(error $(name): write $(subst -,_,$(name)))))
-ARGS    = $(foreach name,$(KNOBS),$(name)="$$$(name)")
+# The settings: the variables that were typed after `make`, except this file's. Their values reach the
+# shell through the environment, so that quotes and spaces arrive as typed. `override` with `value`
+# keeps make from expanding `$` in them. (Make itself drops white space in front of a value.)
+TYPED    := $(foreach V,$(.VARIABLES),$(if $(filter command line,$(origin $V)),$V))
+OWN      := PYTHON VENV BIN STAMP TESTS DOCS RIVALS NAMES TYPED OWN SETTINGS ARGS GIVEN V MAKE% LAB_%
+SETTINGS := $(filter-out $(OWN),$(TYPED))
+$(foreach V,$(SETTINGS),$(if $(findstring -,$V),$(error $V: write $(subst -,_,$V))))
+$(foreach V,$(SETTINGS),$(eval override $V := $$(value $V))$(eval export $V))
+ARGS      = $(foreach V,$(SETTINGS),$V="$$$V")
+GIVEN     = $(if $(filter $1,$(SETTINGS)),"$$$1",$2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup all new sweep runs generate classify test check fuzz docs bench torture clean $(NAMES)
 
-help: ## what there is
+help: ## list the targets
 	@echo "make TARGET [setting=value ...]"; echo
 	@for name in $(NAMES); do \
 	  printf '  %-22s %s\n' "$$name" "$$(sed -n '1s/^"*//; 1s/"*$$//; 1p' experiments/$$name.py)"; \
@@ -48,24 +52,26 @@ $(DOCS): $(TESTS)
 $(NAMES): $(STAMP)
 	@$(BIN)/lab run $@ $(ARGS)
 
-all: $(STAMP) ## every experiment, one after the other
-	@for name in $(NAMES); do $(BIN)/lab run "$$name" $(ARGS) || exit; done
+$(foreach V,$(NAMES),$(eval $V\:%: $(STAMP); @$(BIN)/lab run '$$@' $$(ARGS)))
 
-new: $(STAMP) ## an experiment that runs as it is, and its test: make new name=my_idea
-	@test -n "$(name)" || { echo "new: expected name=my_idea, got none" >&2; exit 2; }
-	@$(BIN)/lab new "$$name"
+all: $(STAMP) ## run every experiment, one after the other
+	@for name in $$($(BIN)/lab list | cut -d ' ' -f 1); do $(BIN)/lab run "$$name" $(ARGS) || exit; done
 
-sweep: $(STAMP) ## one run for each value of a setting: make sweep latent_dim=8,16,32
-	@name="$(or $(experiment),autoencoder)"; $(BIN)/lab sweep "$$name" $(filter-out experiment=%,$(ARGS))
+new: $(STAMP) ## write a new experiment that is ready to run, and its test: make new name=my_idea
+	@test -n $(call GIVEN,name,"") || { echo "new: expected name=my_idea, got none" >&2; exit 2; }
+	@$(BIN)/lab new $(call GIVEN,name)
 
-runs: $(STAMP) ## the runs there are
+sweep: $(STAMP) ## train once for each value of a setting: make sweep experiment=autoencoder latent_dim=8,16,32
+	@$(BIN)/lab sweep $(call GIVEN,experiment,autoencoder) $(filter-out experiment=%,$(ARGS))
+
+runs: $(STAMP) ## list the runs
 	@$(BIN)/lab runs
 
-generate: $(STAMP) ## text from the latest text_generation: make generate prompt="Shall I" temperature=0.8 seed=1
-	@$(BIN)/lab predict "$(or $(run),text_generation)" $(filter-out run=%,$(ARGS))
+generate: $(STAMP) ## write text with the latest text_generation: make generate prompt="Shall I" temperature=0.8 seed=1
+	@$(BIN)/lab predict $(call GIVEN,run,text_generation) $(filter-out run=%,$(ARGS))
 
-classify: $(STAMP) ## what the latest sentiment_analysis says of a text: make classify text="I have seldom been so bored."
-	@$(BIN)/lab predict "$(or $(run),sentiment_analysis)" $(filter-out run=%,$(ARGS))
+classify: $(STAMP) ## judge a text with the latest sentiment_analysis: make classify text="I have seldom been so bored."
+	@$(BIN)/lab predict $(call GIVEN,run,sentiment_analysis) $(filter-out run=%,$(ARGS))
 
 test: $(TESTS) ## run the tests, two files at a time
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -1,3 +1,3 @@
-"""The experiments: one file each; the file's name is what `make` and `lab run` call it."""
+"""The experiments, a file for each; `make` and `lab run` know an experiment by its file's name."""
 
-import lab  # noqa: F401  (first, so that `import keras` in an experiment waits until it is used)
+import lab  # noqa: F401  (first: Keras then loads when an experiment first uses it)

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from experiments.reports import autoencoder as reports
 from experiments.reports import pictures
 from lab.data import Array
@@ -121,3 +121,7 @@ class Autoencoder(lab.Experiment[Settings]):
 
     def predict(self, run: lab.Run, inputs: Sequence[str], options: pictures.Options) -> Iterable[str | lab.LabError]:
         return pictures.each(inputs, lambda path: pictures.reconstruct(run.model, path, options))
+
+
+if __name__ == "__main__":
+    lab.main()

@@ -19,10 +19,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from experiments import autoencoder
 from experiments.autoencoder import PIXELS, SIDE, Autoencoder
 from experiments.reports import denoising_autoencoder as reports
@@ -150,3 +150,7 @@ def _convolutions(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
 
 def _normalized(x: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.Activation("relu")(keras.layers.BatchNormalization(momentum=0.98)(x))
+
+
+if __name__ == "__main__":
+    lab.main()

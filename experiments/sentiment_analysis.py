@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 import numpy as np
 
-import lab
 from lab import layers
 from lab.data import Array
 from lab.data.arrays import SPLITS
@@ -300,3 +300,7 @@ def _tried(given: str, answers: Callable[[str], Iterable[str]]) -> Iterable[str 
 def _row(name: str, right: Array) -> tuple[str, ...]:
     low, high = wilson(float(right.sum()), len(right))
     return name, f"{right.mean():.4f}", f"{low:.4f} to {high:.4f}"
+
+
+if __name__ == "__main__":
+    lab.main()

@@ -19,9 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import lab  # first: the setting `backend` can then choose Keras's backend
 import keras
 
-import lab
 from experiments.reports import text_generation as reports
 from experiments.reports.text_generation_measures import measure
 from lab.data.datasets import corpus
@@ -141,3 +141,7 @@ class TextGeneration(lab.Experiment[Settings]):
         for prompt in inputs or [options.prompt]:
             yield from writer.write(prompt.replace("\r\n", "\n"), options.length, sampling)
             yield "\n"
+
+
+if __name__ == "__main__":
+    lab.main()

@@ -11,12 +11,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from lab._utils import project
 from lab._utils.lazy import Deferred, defer
 
 if TYPE_CHECKING:
     from lab import layers, testing
     from lab.callbacks.base import Callback
     from lab.checkpoints.checkpoint import Checkpoint
+    from lab.cli.script import main
     from lab.data import Batches, Data, Provenance, Split
     from lab.engine import backend
     from lab.errors import DataError, LabError, ModelError, RunError, SettingsError, UsageError
@@ -34,6 +36,7 @@ __version__ = "0.2.0.dev0"
 _MODULES = {
     "lab.callbacks.base": ("Callback",),
     "lab.checkpoints.checkpoint": ("Checkpoint",),
+    "lab.cli.script": ("main",),
     "lab.trainer.reference": ("reference_run",),
     "lab.data": ("Batches", "Data", "Provenance", "Split"),
     "lab.errors": ("DataError", "LabError", "ModelError", "RunError", "SettingsError", "UsageError"),
@@ -78,6 +81,7 @@ __all__ = [
     "backend",
     "field",
     "layers",
+    "main",
     "plots",
     "reference_run",
     "resume",
@@ -91,6 +95,7 @@ def _register_layers() -> None:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's start-up messages, not its errors
 defer("keras", _register_layers)
+project.add_script_to_path()
 
 
 def __getattr__(name: str) -> Any:

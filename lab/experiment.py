@@ -5,16 +5,19 @@ from __future__ import annotations
 import abc
 import difflib
 import inspect
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
+from lab._utils import project
 from lab.data import Batches, Data
 from lab.errors import LabError, SettingsError, UsageError
 from lab.report import Report
 from lab.runs.run import Run
 from lab.settings import Settings as BaseSettings
 from lab.settings import unknown
-from lab.trainer.discovery import snake_case
 
 if TYPE_CHECKING:
     import keras
@@ -30,25 +33,25 @@ class NoSettings(BaseSettings):
 
 
 class Experiment(abc.ABC, Generic[S]):
-    """One question, the model that answers it, and the report that says what came out.
+    """One question, the model that answers it, and the report of the result.
 
     Subclass it with the class of its settings, `class Autoencoder(lab.Experiment[Settings])`, and
     write `prepare`, `build` and `report`; the other hooks have defaults.
 
     Args:
         preset: the name of a set of values from `presets`.
-        settings: knobs of the experiment by name; they win over the preset's.
+        settings: of the experiment, by name; they override the preset's.
 
     Class attributes:
-        trainer: the trainer's knobs that suit this experiment, where they differ from the trainer's own.
-        presets: named sets of knobs, the experiment's and the trainer's together.
+        trainer: the trainer's settings for this experiment, where they differ from the trainer's defaults.
+        presets: named sets of values of the experiment's and the trainer's settings.
         key_metric: the reported metric that `lab runs` shows.
         key_metric_mode: `min` or `max`, whichever is better.
-        sweep: the knob and the values that `lab sweep` takes when none are given.
+        sweep: the setting and the values that `lab sweep` takes when none are given.
         Predict: the options of `predict`, a `Settings` class.
 
     Raises:
-        SettingsError: a knob is unknown or its value is wrong.
+        SettingsError: a setting is unknown or its value is wrong.
         UsageError: at class definition, for a hook that is missing or misspelt.
     """
 
@@ -61,6 +64,7 @@ class Experiment(abc.ABC, Generic[S]):
     sweep: ClassVar[tuple[str, Sequence[Any]] | None] = None
 
     settings: S
+    _script: ClassVar[Path | None] = None  # the file that Python ran as `__main__` and that defines the class
 
     def __init__(self, /, *, preset: str | None = None, **settings: Any) -> None:
         if preset is not None and not (isinstance(preset, str) and preset in self.presets):
@@ -68,12 +72,13 @@ class Experiment(abc.ABC, Generic[S]):
         chosen = dict(self.presets[preset]) if preset is not None else {}
         own = {name: value for name, value in chosen.items() if name in self.Settings.model_fields}
         self.preset = preset
-        self.trainer_values: dict[str, Any] = dict(self.trainer)  # what a Trainer takes when it is told nothing
+        self.trainer_values: dict[str, Any] = dict(self.trainer)  # for the settings that a Trainer is not given
         self.trainer_values |= {name: value for name, value in chosen.items() if name not in own}
         self.settings = self.Settings(**(own | settings))  # type: ignore[assignment]
 
     def __init_subclass__(cls, *, abstract: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)
+        cls._script = project.main_script() if cls.__module__ == "__main__" else None
         for base in vars(cls).get("__orig_bases__", ()):
             origin, args = get_origin(base), get_args(base)
             if inspect.isclass(origin) and issubclass(origin, Experiment) and inspect.isclass(args[0]):
@@ -87,8 +92,32 @@ class Experiment(abc.ABC, Generic[S]):
 
     @classmethod
     def name(cls) -> str:
-        """Returns the experiment's name, its class's in snake case: `denoising_autoencoder`."""
-        return snake_case(cls.__name__)
+        """Returns the experiment's name: that of the file in the experiments folder or of the script.
+
+        Where that file defines several experiments, a class whose name in snake case is not the
+        file's is `file:Class`. A class of a notebook or of any other module has its own name in snake
+        case.
+        """
+        own, file = project.snake_case(cls.__name__), cls._file()
+        if file is None or "." in cls.__qualname__ or own == file:
+            return own
+        module = sys.modules.get(cls.__module__)
+        several = [kind for kind in defined_in(module).values() if kind._file() == file] if module else []
+        return f"{file}:{cls.__name__}" if len(several) > 1 else file
+
+    @classmethod
+    def import_path(cls) -> str:
+        """Returns `module:Class`, by which `settings.json` names the class, also where Python runs its file."""
+        in_folder = project.is_experiment_file(cls._script)
+        return f"{f'{project.PACKAGE}.{cls._file()}' if in_folder else cls.__module__}:{cls.__qualname__}"
+
+    @classmethod
+    def _file(cls) -> str | None:
+        """The name of the experiment file or script that defines the class, without `.py`."""
+        if cls._script is not None:
+            return None if cls._script.stem.startswith("_") else cls._script.stem  # not `python -m package`
+        package, _, stem = cls.__module__.partition(".")
+        return stem if package == project.PACKAGE and stem and "." not in stem else None
 
     @abc.abstractmethod
     def prepare(self) -> Data:
@@ -145,14 +174,26 @@ class Experiment(abc.ABC, Generic[S]):
         """
         raise UsageError(f"{self.name()}: this experiment has no predict")
 
-    def report_sweep(self, knob: str, runs: Mapping[Any, Run], report: Report) -> None:
+    def report_sweep(self, setting: str, runs: Mapping[Any, Run], report: Report) -> None:
         """Adds to the report of a sweep, after its table and curve; nothing by default.
 
         Args:
-            knob: the setting that was swept.
+            setting: the setting that was swept.
             runs: the finished run for each of its values, in order.
             report: the sweep's report.
         """
+
+
+def defined_in(module: ModuleType) -> dict[str, type[Experiment[Any]]]:
+    """Returns the experiments that a module itself defines, by class name."""
+    return {
+        value.__name__: value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Experiment)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    }
 
 
 def _check_names(cls: type[Experiment[Any]]) -> None:

@@ -23,7 +23,7 @@ from lab.engine import backend
 from lab.experiment import Experiment
 from lab.runs.run import Run
 from lab.runs.status import Status
-from lab.settings import knobs, show
+from lab.settings import list_settings, show
 from lab.trainer.checks import check_data, check_fit, check_model
 from lab.trainer.fit import batches_for
 from lab.trainer.optimizers import configure as configure_model
@@ -41,7 +41,7 @@ def check_experiment(
     overfit_steps: int = 100,
     overfit_to: float = 0.9,
     ignore: Collection[str] = (),
-    **knobs: Any,
+    **settings: Any,
 ) -> None:
     """Checks everything that the lab promises of an experiment, on little data.
 
@@ -62,7 +62,7 @@ def check_experiment(
         overfit_steps: how often to train on the one batch.
         overfit_to: the loss must then be below this share of the first one.
         ignore: metrics of the report that differ between runs, such as a speed.
-        **knobs: settings of the experiment and of the trainer that make it quick: small data, a small model.
+        **settings: those of the experiment and of the trainer that make it quick: small data, a small model.
 
     Raises:
         AssertionError: the first of these that does not hold, with what was expected and what was found.
@@ -75,7 +75,7 @@ def check_experiment(
         ```
     """
     with tempfile.TemporaryDirectory(prefix="lab-check-") as folder:
-        checks = _Checks(experiment, knobs, Path(folder), {*_TIMES, *ignore})
+        checks = _Checks(experiment, settings, Path(folder), {*_TIMES, *ignore})
         checks.settings()
         checks.hooks()
         checks.overfits(overfit_steps, overfit_to)
@@ -101,31 +101,31 @@ class _Kill(Callback):
 
 
 class _Checks:
-    def __init__(self, kind: type[Experiment[Any]], knobs: dict[str, Any], folder: Path, ignore: set[str]) -> None:
+    def __init__(self, kind: type[Experiment[Any]], settings: dict[str, Any], folder: Path, ignore: set[str]) -> None:
         self.kind = kind
-        self.knobs = knobs
+        self.given = settings
         self.folder = folder
         self.ignore = ignore
         self.console = Console(file=io.StringIO(), width=120)
 
     def _made(self, **more: Any) -> tuple[Experiment[Any], Trainer]:
-        made, trainer = configure(self.kind, {**self.knobs, **more})
+        made, trainer = configure(self.kind, {**self.given, **more})
         backend.select(trainer.resolve(made).backend)
         return made, trainer
 
-    def _expect(self, holds: bool, hook: str, said: str) -> None:
+    def _expect(self, holds: bool, hook: str, message: str) -> None:
         if not holds:
-            raise AssertionError(f"{self.kind.__name__}.{hook}: {said}")
+            raise AssertionError(f"{self.kind.__name__}.{hook}: {message}")
 
     def settings(self) -> None:
         made, _ = self._made()
         kind, settings = type(made.settings), made.settings
         self._expect(kind(**settings.json_values()) == settings, "Settings", "expected the same after JSON")
-        text = {knob.name: show(getattr(settings, knob.name)) for knob in knobs(kind)}
+        text = {setting.name: show(getattr(settings, setting.name)) for setting in list_settings(kind)}
         self._expect(kind(**text) == settings, "Settings", "expected the same after text, as a command line has it")
-        for knob in knobs(kind):
+        for setting in list_settings(kind):
             self._expect(
-                bool(knob.help.strip()), f"Settings.{knob.name}", "expected a line of help: lab.field(..., help)"
+                bool(setting.help.strip()), f"Settings.{setting.name}", "expected a line of help: lab.field(..., help)"
             )
         for preset in self.kind.presets:
             configure(self.kind, {"preset": preset})
@@ -148,7 +148,7 @@ class _Checks:
     def _saves(self, model: keras.Model, made: Experiment[Any], data: Data, trainer: Trainer) -> None:
         run = Run(self.folder / "saved")
         run.path.mkdir()
-        run.write_settings({"experiment": made.name(), "class": f"{self.kind.__module__}:{self.kind.__qualname__}"})
+        run.write_settings({"experiment": made.name(), "class": self.kind.import_path()})
         inputs = next(batched(data.validation, trainer.batch_size, shuffle=False).epoch(0))[0]
         run.model = model
         before = _predicted(model, inputs)
@@ -186,16 +186,16 @@ class _Checks:
             "fast_dev_run": False,
             "overfit_batches": None,
         }
-        self.whole = self._run("whole", _Kill(0), **quick)
+        self.complete = self._run("complete", _Kill(0), **quick)
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
-        steps = len(self.whole.history) and int(self.whole.history[0]["step"])
+        steps = len(self.complete.history) and int(self.complete.history[0]["step"])
         with contextlib.suppress(_Killed):
             trainer.run(made, callbacks=[_Kill(steps + max(1, steps // 2))], console=self.console)
         self._expect(not Run(self.folder / "killed").is_complete, "fit", "expected every step to reach callbacks")
         made, trainer = self._made(**quick, run_dir=str(self.folder / "killed"))
         done = trainer.resume(made, Run(self.folder / "killed"), callbacks=[_Kill(0)], console=self.console)
-        told, found = _outcome(self.whole, self.ignore), _outcome(done, self.ignore)
-        different = [name for name in told if told[name] != found[name]]
+        expected, resumed = _outcome(self.complete, self.ignore), _outcome(done, self.ignore)
+        different = [name for name in expected if expected[name] != resumed[name]]
         self._expect(
             not different,
             "fit",
@@ -203,7 +203,7 @@ class _Checks:
         )
 
     def reports(self) -> None:
-        run, kind = self.whole, self.kind
+        run, kind = self.complete, self.kind
         self._expect(run.status is Status.COMPLETED, "report", f"expected a completed run, it is {run.status}")
         key, metrics = kind.key_metric, run.metrics
         self._expect(not key or key in metrics, "report", f"expected the key metric {key!r} in {sorted(metrics)}")

@@ -24,12 +24,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("fixed")
 
-# Files of few tests that take long: begun first, so that no worker waits for the other at the end.
+# Files of few long tests start first, so that no worker waits for the other at the end.
 LONG = ("test_on_jax.py", "test_contract.py", "test_signals.py", "test_new.py", "test_denoising_autoencoder.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests of the files that take longest before the others."""
+    """Puts the tests of the files that take longest first."""
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
@@ -41,7 +41,7 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Makes images that a network can learn: `count` blurred strokes, uint8 (count, 28, 28), and classes."""
+    """Returns images that a network can learn, `count` blurred strokes, uint8 (count, 28, 28), and their classes."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.uint8) % 10
     rows, columns = np.mgrid[:28, :28]
@@ -63,7 +63,7 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verse(lines: int, seed: int = 0) -> str:
-    """Makes text that a network can learn: lines of a few words, which follow one another in pairs."""
+    """Returns text that a network can learn: lines of a few words, which follow one another in pairs."""
     rng = np.random.default_rng(seed)
     pairs = [("the", "rose"), ("thy", "love"), ("sweet", "time"), ("my", "heart"), ("fair", "day"), ("no", "more")]
     return "".join(
@@ -74,7 +74,7 @@ def verse(lines: int, seed: int = 0) -> str:
 
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a text file of 400 made lines."""
+    """Returns a text file of 400 generated lines."""
     path = tmp_path_factory.mktemp("text") / "verse.txt"
     path.write_text(verse(400), "utf-8")
     return path
@@ -86,15 +86,15 @@ PLAIN = ("the", "film", "was", "story", "actors", "and", "music", "scene", "came
 
 
 def reviews(count: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Makes texts that a network can tell apart: (text, label), every other one positive, some with commas and tags."""
+    """Returns texts that a network can tell apart: (text, label), every second one positive, with commas and tags."""
     rng = np.random.default_rng(seed)
-    made = []
+    rows = []
     for place in range(count):
         words = [*rng.choice(PLAIN, rng.integers(4, 14)), *rng.choice(PRAISE if place % 2 else BLAME, 3)]
         rng.shuffle(words)
         text = f"{' '.join(words[:3])}, {' '.join(words[3:])}!<br />"
-        made.append((text.capitalize(), "good" if place % 2 else "bad"))
-    return made
+        rows.append((text.capitalize(), "good" if place % 2 else "bad"))
+    return rows
 
 
 def write_reviews(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
@@ -106,7 +106,7 @@ def write_reviews(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
 
 @pytest.fixture(scope="session")
 def reviews_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a CSV file of 400 made reviews, half of them good and half bad."""
+    """Returns a CSV file of 400 generated reviews, half of them good and half bad."""
     return write_reviews(tmp_path_factory.mktemp("reviews") / "reviews.csv", reviews(400))
 
 

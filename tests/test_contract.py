@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.settings import Settings, knobs, show
+from lab.settings import Settings, list_settings, show
 from lab.testing import check_experiment
 from lab.trainer import registry
 from lab.trainer.discovery import names
@@ -52,7 +52,7 @@ def test_settings_go_through_text_and_json(name: str) -> None:
     kind = registry.load(name)
     settings = kind().settings
     assert type(settings)(**settings.json_values()) == settings
-    assert type(settings)(**{knob.name: show(knob.default) for knob in knobs(kind.Settings)}) == settings
+    assert type(settings)(**{knob.name: show(knob.default) for knob in list_settings(kind.Settings)}) == settings
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,4 +63,4 @@ def test_an_experiment_says_what_it_is(name: str) -> None:
     assert f"make {name}" in (module.__doc__ or ""), "the module's docstring shows the command"
     assert kind.name() == name
     settings: type[Settings] = kind.Settings
-    assert all(knob.help.endswith(".") for knob in knobs(settings)), "each setting has a sentence of help"
+    assert all(knob.help.endswith(".") for knob in list_settings(settings)), "each setting has a sentence of help"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import lab
 from lab.errors import LabError, SettingsError, UsageError
-from lab.settings import Knob, knobs, show, unknown
+from lab.settings import Setting, list_settings, show, unknown
 
 SHORT = 60  # characters of a value that a message shows at most
 
@@ -298,7 +298,7 @@ def test_a_name_that_python_uses_itself_is_only_an_unknown_setting(name: str) ->
     assert f"{name}: no such setting" in refusal(**{name: 1})
 
 
-# --- given, knobs, show ---------------------------------------------------------------------------
+# --- given, list_settings, show ---------------------------------------------------------------------------
 
 
 def test_given_holds_what_was_passed_even_where_it_equals_the_default() -> None:
@@ -306,9 +306,11 @@ def test_given_holds_what_was_passed_even_where_it_equals_the_default() -> None:
     assert make(Net, units=32, widths="1,2").given() == {"units": 32, "widths": (1, 2)}
 
 
-def test_knobs_say_name_default_help_and_kind() -> None:
-    assert knobs(Net)[0] == Knob("units", 32, "Units in the hidden layer.", "whole number >= 1 and <= 512", False)
-    kinds = {knob.name: knob.kind for knob in knobs(Net)}
+def test_settings_have_name_default_help_and_kind() -> None:
+    assert list_settings(Net)[0] == Setting(
+        "units", 32, "Units in the hidden layer.", "whole number >= 1 and <= 512", False
+    )
+    kinds = {setting.name: setting.kind for setting in list_settings(Net)}
     assert kinds == {
         "units": "whole number >= 1 and <= 512",
         "rate": "number > 0 and < 1",
@@ -327,32 +329,32 @@ def test_knobs_say_name_default_help_and_kind() -> None:
     }
 
 
-def test_only_true_or_false_knobs_are_flags() -> None:
+def test_only_true_or_false_settings_are_flags() -> None:
     class Tri(lab.Settings):
         ema: bool | None = lab.field(None, "Averages.")
         units: int = lab.field(1, "Units.")
 
-    assert [knob.is_flag for knob in knobs(Tri)] == [True, False]
-    assert [knob.name for knob in knobs(Net) if knob.is_flag] == ["centred"]
+    assert [setting.is_flag for setting in list_settings(Tri)] == [True, False]
+    assert [setting.name for setting in list_settings(Net) if setting.is_flag] == ["centred"]
 
 
-def test_a_class_lists_its_own_knobs_before_those_that_it_inherits() -> None:
+def test_a_class_lists_its_own_settings_before_those_that_it_inherits() -> None:
     class Noisy(Net):
         noise: float = lab.field(0.5, "Noise.")
         units: int = lab.field(64, "More units.")
 
-    names = [knob.name for knob in knobs(Noisy)]
+    names = [setting.name for setting in list_settings(Noisy)]
     assert names[:2] == ["noise", "units"]
     assert names[2:] == [name for name in Net.model_fields if name != "units"]
-    assert knobs(Noisy)[1].default == 64
+    assert list_settings(Noisy)[1].default == 64
 
 
 def test_a_class_without_fields_of_its_own_lists_the_inherited_ones() -> None:
     class Same(Net):
         pass
 
-    assert knobs(Same) == knobs(Net)
-    assert knobs(lab.Settings) == []
+    assert list_settings(Same) == list_settings(Net)
+    assert list_settings(lab.Settings) == []
 
 
 @pytest.mark.parametrize(
@@ -516,5 +518,5 @@ def test_open_bounds_of_a_range_are_outside_it() -> None:
 
 
 def test_help_says_what_a_range_takes() -> None:
-    kinds = {knob.name: (knob.kind, show(knob.default)) for knob in knobs(Noisy)}
+    kinds = {setting.name: (setting.kind, show(setting.default)) for setting in list_settings(Noisy)}
     assert kinds["noise"] == ("number, or range such as 0.1:0.9 >= 0 and <= 1", "0.5")

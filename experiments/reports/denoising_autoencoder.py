@@ -113,7 +113,7 @@ def _comparison(found: Measures, report: lab.Report) -> None:
     )
     if found.likeness is None:
         report.text(
-            "No finished run of the basic autoencoder with these settings was found, and `reference_runs=none` trains none."
+            "No finished run of the basic autoencoder has these settings, and `reference_runs=none` trains none."
         )
         return
     (saved, half), own, basic = noisy.saved(OWN, BASIC), noisy.errors(OWN).mean(), noisy.errors(BASIC).mean()

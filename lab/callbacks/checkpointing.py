@@ -27,7 +27,7 @@ class Checkpointing(Callback):
     Args:
         manager: where, and how many to keep.
         monitor: the metric by which checkpoints are ranked; an epoch without it is not ranked.
-        history: whose rows go into the checkpoint, and whose progress says where training is.
+        history: its rows go into the checkpoint; its progress gives the position of training.
         states: of the callbacks whose state goes into the checkpoint.
         every: seconds from one checkpoint inside an epoch to the next, at least; more where saving would
             take more than 2 % of the time.

@@ -7,7 +7,7 @@ from lab.data.batches import Batches
 
 
 class Progress(Callback):
-    """Counts epochs and steps, and tells the epoch loop where a resumed run begins.
+    """Counts epochs and steps, and gives the epoch loop the position from which a run resumes.
 
     Args:
         batches: the training batches.

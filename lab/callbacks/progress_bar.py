@@ -1,4 +1,4 @@
-"""Progress: two bars on a terminal, one plain line an epoch elsewhere."""
+"""Progress: two bars on a terminal, one plain line for each epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lab.callbacks.history import scalars
 from lab.callbacks.progress import Progress
 from lab.runs.run import Run
 
-_SHOWN = 4  # metrics beside the bar
+_SHOWN = 4  # metrics next to the bar
 
 
 class ProgressBars(Callback):
-    """Shows the epoch and the whole: speed, metrics, the best so far, time left.
+    """Shows the progress of the epoch and of the training: speed, metrics, the best so far, time left.
 
     Args:
-        console: where to write; a file or a pipe gets one plain line an epoch.
+        console: where to write; a file or a pipe gets one plain line for each epoch.
         progress: counts the steps, of batches whose sizes give the speed.
-        monitor: the metric of which the best is shown.
+        monitor: the metric whose best value is shown.
         mode: `min` or `max`, whichever is better.
     """
 
@@ -55,15 +55,15 @@ class ProgressBars(Callback):
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[said]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self.console,
             refresh_per_second=4,
         )
         epochs, steps = int(self.params.get("epochs") or 1), self.batches.steps_per_epoch
         total = sum(self.batches.steps(epoch) for epoch in range(epochs))
         self._tasks = (
-            self._bars.add_task("epoch", total=steps, said="compiling"),
-            self._bars.add_task("whole", total=total, said=""),
+            self._bars.add_task("epoch", total=steps, text="compiling"),
+            self._bars.add_task("training", total=total, text=""),
         )
         self._bars.start()
 
@@ -80,8 +80,8 @@ class ProgressBars(Callback):
         before = sum(self.batches.steps(epoch) for epoch in range(self._epoch))
         here = done - self.progress.first_step(self._epoch)  # in this process
         speed = here * self.batches.batch_size / max(time.monotonic() - self._began, 1e-9)
-        said = f"{speed:,.0f} examples/s  {_metrics(scalars(logs))}"
-        self._bars.update(self._tasks[0], completed=done, said=said)
+        text = f"{speed:,.0f} examples/s  {_metrics(scalars(logs))}"
+        self._bars.update(self._tasks[0], completed=done, text=text)
         self._bars.update(self._tasks[1], completed=before + done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -92,7 +92,7 @@ class ProgressBars(Callback):
         seconds = time.monotonic() - self._began
         best = "" if self.best is None else f"best {self.monitor} {self.best:.5g}"
         if self._bars is not None and self._tasks is not None:
-            self._bars.update(self._tasks[1], said=best)
+            self._bars.update(self._tasks[1], text=best)
         else:
             line = f"epoch {epoch + 1}/{self.params.get('epochs')}  {seconds:.1f} s  {_metrics(logs)}  {best}"
             self.console.print(line.rstrip(), highlight=False, markup=False, soft_wrap=True)

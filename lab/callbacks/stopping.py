@@ -134,7 +134,7 @@ class Stopping(Callback):
 
 
 def had_ended(states: dict[str, Any]) -> StopReason | None:
-    """Returns why training had been told to end, other than by a signal, when callbacks had these states."""
+    """Returns why training had ended, other than by a signal, by the states of its callbacks; None if it had not."""
     state = states.get(Stopping.__name__, {})
     reason = StopReason(state.get("reason") or StopReason.CALLBACK) if state.get("stop") else None
     return None if reason is StopReason.SIGNAL else reason

@@ -54,7 +54,7 @@ class CallbackStates:
         return attribute not in initial or not _equal(initial[attribute], value)
 
     def restore(self, states: Mapping[str, Any]) -> None:
-        """Gives each callback its state; one without a state is left as it is."""
+        """Gives each callback its state; one without a state is not changed."""
         for name, callback in self._callbacks.items():
             if name not in states:
                 continue

@@ -37,7 +37,7 @@ def last_checkpoint(manager: CheckpointManager, fingerprint: Mapping[str, str], 
         log.warning("resuming in spite of differences: %s", "; ".join(different))
     if rounding:
         log.warning("resuming, but the last bits may differ: %s", "; ".join(rounding))
-    manager.clean()  # not before: what is refused is left as it is
+    manager.clean()  # not before: a refused checkpoint changes nothing
     manager.forget_after(checkpoint)
     if checkpoint is None:
         log.info("there is no checkpoint: training restarts")

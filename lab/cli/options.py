@@ -1,4 +1,4 @@
-"""Settings as command-line options, and `name=value` words as make passes them."""
+"""Settings as command-line options and as `name=value` words, which make passes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 import click
 
 from lab.errors import UsageError
-from lab.settings import Settings, knobs, show
+from lab.settings import Settings, list_settings, show
 
 
-class KnobCommand(click.Command):
+class SettingsCommand(click.Command):
     """A command whose options come from `Settings` classes, listed in titled sections.
 
-    Values reach the callback as text, in one mapping: the settings themselves say what is wrong with
-    them, in the same words as in Python.
+    Values reach the action as text, in one mapping: the settings check them and report faults in the
+    same words as in Python.
 
     Args:
         name: the command's name.
         groups: for each section's title, its settings and the values that differ from their defaults.
-        action: called with the words and the mapping of knobs that were given.
-        words: the name of the positional arguments in the usage line; empty for none.
+        action: called with the words and a mapping of the settings that were given.
+        words: the name of the positional arguments in the usage line; empty if there are none.
         help: the text above the options.
-        extra: more options, without a settings class: (name, help).
+        extra: further options that are not in a settings class: (name, help).
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class KnobCommand(click.Command):
         options: list[click.Parameter] = [click.Option(_spellings(name), multiple=True) for name, _ in extra]
         taken = {name for name, _ in extra}
         for _, settings, _ in groups:
-            for knob in knobs(settings):
-                if knob.name not in taken:
-                    taken.add(knob.name)
-                    flag = {"is_flag": False, "flag_value": "true"} if knob.is_flag else {}
-                    options.append(click.Option(_spellings(knob.name), multiple=True, **flag))  # type: ignore[arg-type]
+            for setting in list_settings(settings):
+                if setting.name not in taken:
+                    taken.add(setting.name)
+                    flag = {"is_flag": False, "flag_value": "true"} if setting.is_flag else {}
+                    options.append(click.Option(_spellings(setting.name), multiple=True, **flag))  # type: ignore[arg-type]
         options.append(click.Argument(["values"], nargs=-1, metavar=f"{words} [NAME=VALUE]...".strip()))
 
         def callback(values: tuple[str, ...], **given: tuple[str, ...]) -> None:
@@ -57,28 +57,28 @@ class KnobCommand(click.Command):
             names = [name for name, _ in pairs]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise UsageError(f"{', '.join(twice)}: given twice; expected one --name value or name=value of each")
+                raise UsageError(f"{', '.join(twice)}: given twice; expected one value for each")
             action(plain, dict(pairs))
 
         super().__init__(name, params=options, callback=callback, help=help)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes each settings class as a section, with kind and default."""
+        """Writes a section for each settings class: name, help, kind and default."""
         if self.extra:
             with formatter.section("Choices"):
                 formatter.write_dl([(f"--{_dashed(name)}", text) for name, text in self.extra])
         for title, settings, changed in self.groups:
             rows = []
-            for knob in knobs(settings):
-                default = show(changed.get(knob.name, knob.default))
-                rows.append((f"--{_dashed(knob.name)}", f"{knob.help}  [{knob.kind}; default: {default}]"))
+            for setting in list_settings(settings):
+                default = show(changed.get(setting.name, setting.default))
+                rows.append((f"--{_dashed(setting.name)}", f"{setting.help}  [{setting.kind}; default: {default}]"))
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
 
 def split_words(words: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Tells `name=value` from plain words; a name has letters, digits and underscores only."""
+    """Separates plain words from `name=value`; a name has letters, digits, dashes and underscores only."""
     plain, named = [], []
     for word in words:
         name, equals, value = word.partition("=")
@@ -94,5 +94,5 @@ def _dashed(name: str) -> str:
 
 
 def _spellings(name: str) -> list[str]:
-    """The option with dashes, the same with underscores, and the name it goes by."""
+    """The option with dashes, the option with underscores, and the parameter's name."""
     return list(dict.fromkeys([f"--{_dashed(name)}", f"--{name}", name]))

@@ -1,4 +1,4 @@
-"""`lab runs`, `lab show`, `lab report`: finished runs."""
+"""`lab runs`, `lab show`, `lab report` and `lab run NAME resume=RUN`: existing runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from lab.trainer.trainer import Trainer
 
 
 def show_runs(experiment: str | None, console: Console) -> None:
-    """Prints a line a run: path, status, key metric, epochs, the settings that are not defaults."""
+    """Prints a line for each run: path, status, key metric, epochs, settings that differ from the defaults."""
     found = find_runs(experiment)
     if not found:
         of = f" of {experiment}" if experiment else ""
-        console.print(printable(f"There are no runs{of} yet; `lab list` shows what can be run."), markup=False)
+        console.print(printable(f"There are no runs{of} yet; `lab list` lists the experiments."), markup=False)
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("run", "status", "key metric", "epochs", "settings"):
@@ -38,7 +38,7 @@ def show_runs(experiment: str | None, console: Console) -> None:
         try:
             run.check()
             cells = _cells(run, kind_of(run.experiment))
-        except LabError as error:  # the others are listed all the same
+        except LabError as error:  # the other runs are still listed
             cells = [str(run.path), "damaged", "", "", str(error)]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
@@ -53,7 +53,7 @@ def _cells(run: Run, kind: type[Experiment[Any]] | None) -> list[str]:
 def _class(name: str) -> type[Experiment[Any]] | None:
     try:
         return registry.load(name)
-    except Exception:  # its file has gone, or is broken; the run is listed all the same
+    except Exception:  # its file is gone or fails on import; the run can still be listed
         return None
 
 
@@ -69,7 +69,7 @@ def _changed(run: Run, kind: type[Experiment[Any]] | None) -> str:
 
 
 def show_run(name: str, console: Console) -> None:
-    """Prints a run's report as it was; a run without one says where it stands."""
+    """Prints a run's report, or its status if there is none."""
     run = Run.load(name)
     if (run.path / "report.json").is_file():
         show_report(Report.read(run.path, run.report), console)
@@ -77,42 +77,44 @@ def show_run(name: str, console: Console) -> None:
     record = run.status_record()
     reason = f": {record['reason']}" if record.get("reason") else ""
     stage = f" in {record['stage']}" if record.get("stage") else ""
-    said = f"{run.path}: {run.status}{stage}{reason} (no report)"
-    console.print(printable(said), markup=False, highlight=False, soft_wrap=True)
+    line = f"{run.path}: {run.status}{stage}{reason} (no report)"
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_weights_hash(name: str) -> None:
-    """Prints a hash of the weights alone: two models of the same numbers have the same."""
+    """Prints a hash of the model's weights: equal weights have equal hashes."""
     import click
 
     click.echo(Run.load(name).weights_hash())
 
 
-def resume_by_knobs(experiment: type[Experiment[Any]], path: str, values: dict[str, str], console: Console) -> None:
-    """Goes on with a run of an experiment, as `lab run NAME resume=latest epochs=20` says it.
+def resume_with_settings(
+    experiment: type[Experiment[Any]], path: str, values: dict[str, str], console: Console
+) -> None:
+    """Resumes a run of an experiment: `lab run NAME resume=latest epochs=20`.
 
     Raises:
-        UsageError: the run is of another experiment, or there are settings that differ from the run's.
+        UsageError: the run is of another experiment, or settings differ from the run's.
     """
     from lab.trainer.resuming import resume
 
     run = Run.load(experiment.name() if path == LATEST else path)
     if run.experiment != experiment.name():
-        raise UsageError(f"resume={path}: expected a run of {experiment.name()}, it is of {run.experiment}")
+        raise UsageError(f"resume={path}: expected a run of {experiment.name()}, got one of {run.experiment}")
     epochs = values.pop("epochs", None)
-    made, trainer = registry.configure(experiment, values)
+    configured, trainer = registry.configure(experiment, values)
     had = run.settings | run.trainer | {"preset": run.record.get("preset")}
-    now = made.settings.json_values() | trainer.json_values() | {"preset": made.preset}
+    now = configured.settings.json_values() | trainer.json_values() | {"preset": configured.preset}
     other = [name for name in values if now[name] != had.get(name)]
     if other:
-        told = ", ".join(f"{name}={show(now[name])} (it has {show(had.get(name))})" for name in other)
-        raise UsageError(f"resume={path}: expected the run's own settings, got {told}; only epochs may grow")
+        given = ", ".join(f"{name}={show(now[name])} (it has {show(had.get(name))})" for name in other)
+        raise UsageError(f"resume={path}: expected the run's settings, got {given}; only epochs may be raised")
     more: dict[str, Any] = {} if epochs is None else {"epochs": Trainer(epochs=epochs).epochs}  # type: ignore[arg-type]
     resume(run.path, **more, console=console)
 
 
 def report_again(name: str, console: Console) -> None:
-    """Prepares the data again and writes the report of a run that has its model."""
+    """Prepares the data again and writes the report of a trained run."""
     from lab._utils.logs import log_to
     from lab.data.windows import tokens_of
     from lab.engine import backend
@@ -126,13 +128,13 @@ def report_again(name: str, console: Console) -> None:
         experiment = registry.experiment_of(run)
         with log_to(console), backend.configured(trainer.precision, trainer.seed):
             check_records(run)
-            _ = run.model  # says at once when there is none
+            _ = run.model  # raises before the data is prepared if there is none
             data = experiment.prepare()
             if trainer.fast_dev_run:
                 data = data.map(lambda split: split.head(tokens_of(split, trainer.batch_size)))
             run.data = data
             report = make_report(experiment, trainer, run)
-        cut = run.stopped == StopReason.SIGNAL  # a report does not complete what was interrupted
+        cut = run.stopped == StopReason.SIGNAL  # a report does not complete a run that was interrupted
         run.set_status(Status.INTERRUPTED if cut else Status.COMPLETED, reason=run.stopped)
         print_report(report, console)
     finally:

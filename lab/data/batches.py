@@ -117,7 +117,7 @@ class Batches:
         Args:
             split: the examples.
             batch_size: examples in a batch; None keeps it.
-            shuffle: False keeps the order of the arrays; True leaves it as it is here.
+            shuffle: False keeps the order of the arrays; True changes nothing.
         """
         options: dict[str, Any] = {"seed": self.seed, "limit": self.limit, "stop": self.stop}
         return type(self)(split, batch_size or self.batch_size, shuffle=self.shuffle and shuffle, **options)

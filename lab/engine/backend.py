@@ -1,4 +1,4 @@
-"""The backend and its switches: the process's, set before it is loaded, and a run's, put back after it."""
+"""The backend: chosen before Keras is loaded, and configured for each run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def select(backend: str | None, *, deterministic: bool = False) -> None:
     """Chooses the backend and loads Keras.
 
     Args:
-        backend: its name; None takes `KERAS_BACKEND`, or Keras's own choice (TensorFlow).
+        backend: its name; None: as `KERAS_BACKEND` has it, or TensorFlow.
         deterministic: whether TensorFlow must use deterministic kernels only.
 
     Raises:
-        UsageError: Keras already runs on another one, or the backend does not exist or is not installed.
+        UsageError: Keras already runs on another backend, or there is no such backend, or it is not installed.
     """
     if deterministic:
         os.environ["TF_DETERMINISTIC_OPS"] = "1"
@@ -48,7 +48,7 @@ def select(backend: str | None, *, deterministic: bool = False) -> None:
 
 @contextlib.contextmanager
 def configured(precision: str, seed: int) -> Iterator[None]:
-    """Seeds Python, NumPy and the backend, and sets the dtype policy for the length of a block."""
+    """Seeds Python, NumPy and the backend, and sets the dtype policy inside the block."""
     import keras
 
     before = keras.config.dtype_policy()

@@ -7,11 +7,11 @@ from typing import Any
 
 
 def compiled(function: Callable[..., Any], variables: Sequence[Any] = ()) -> Callable[..., Any]:
-    """Compiles a function of tensors with XLA, on TensorFlow and JAX; on torch it stays as it is.
+    """Returns a function of tensors compiled with XLA, on TensorFlow and JAX; on torch the function itself.
 
     Args:
-        function: takes and gives tensors.
-        variables: those of Keras that it reads; each call sees the values that they have then.
+        function: takes and returns tensors.
+        variables: the Keras variables that it reads; each call uses their current values.
     """
     import keras
 
@@ -20,7 +20,7 @@ def compiled(function: Callable[..., Any], variables: Sequence[Any] = ()) -> Cal
     if keras.backend.backend() == "jax":
         import jax
 
-        def pure(values: Sequence[Any], *arguments: Any) -> Any:  # JAX would keep the first call's values
+        def pure(values: Sequence[Any], *arguments: Any) -> Any:  # JAX would keep the values of the first call
             with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
                 return function(*arguments)
 
@@ -30,7 +30,7 @@ def compiled(function: Callable[..., Any], variables: Sequence[Any] = ()) -> Cal
 
 
 def _concrete(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Traced once, for the shapes of its first call; TensorFlow would warn of as many traces as there are functions."""
+    """Traces once, for the shapes of the first call, without TensorFlow's warning about repeated tracing."""
     import tensorflow as tf
 
     traced: list[Callable[..., Any]] = []
@@ -38,8 +38,8 @@ def _concrete(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
         if not traced:
-            made = tf.function(function, jit_compile=True, autograph=False)
-            traced.append(made.get_concrete_function(*tensors))
+            program = tf.function(function, jit_compile=True, autograph=False)
+            traced.append(program.get_concrete_function(*tensors))
         return traced[0](*tensors)
 
     return call

@@ -1,4 +1,4 @@
-"""A model over arrays in memory: `Model.predict`'s numbers without its pipeline."""
+"""Predictions for arrays in memory: the numbers of `Model.predict` without its data pipeline."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
     import keras
 
 ROWS = 1000  # examples in one call
-MANY = 128  # from so many on, layers take the way for many rows
+MANY = 128  # the number of rows from which layers use their code for many rows
 
 
 def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Array:
-    """Returns what a model of one input and one output says of every example, in their order.
+    """Returns the predictions of a model with one input and one output, in the order of the examples.
 
-    `Model.predict` makes a data pipeline at each call, which takes tens of milliseconds: for ten
-    thousand digits as long as half of the network. Here the batches are slices.
+    `Model.predict` builds a data pipeline at each call, which takes tens of milliseconds: half as long as
+    the network itself for ten thousand digits. Here the batches are slices.
 
     Args:
         model: built; it need not be compiled.
-        x: the examples, shape (examples, ...), or sequences of different lengths, which go by length, so
-            that hardly any padding is looked at; where each width would be compiled, by their few widths.
-            How far a sequence is padded must not matter to the model, but for multiples of the widths'
-            common divisor.
+        x: the examples, shape (examples, ...), or variable-length sequences, which are batched by length to
+            avoid padding, or by their few widths where each width is compiled. The result of the model
+            must not depend on the padding, as long as it is a multiple of the widths' common divisor.
         batch_size: examples in one call of the model.
 
     Returns:
@@ -41,19 +40,19 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
         UsageError: there are no examples.
     """
     if not len(x):
-        raise UsageError("expected examples to look at, got none")
+        raise UsageError("expected examples, got none")
     from lab.layers.lstm import many_rows
 
-    found: Array | None = None
+    predictions: Array | None = None
     compiled = _compiles_each_shape(model)
     with many_rows() if not compiled and min(len(x), batch_size) >= MANY else contextlib.nullcontext():
         for chosen, part in _batches(x, batch_size, few_widths=compiled):
-            said = np.asarray(model.predict_on_batch(part))
-            if found is None:
-                found = np.empty((len(x), *said.shape[1:]), said.dtype)
-            found[chosen] = said
-    assert found is not None
-    return found
+            predicted = np.asarray(model.predict_on_batch(part))
+            if predictions is None:
+                predictions = np.empty((len(x), *predicted.shape[1:]), predicted.dtype)
+            predictions[chosen] = predicted
+    assert predictions is not None
+    return predictions
 
 
 def _compiles_each_shape(model: keras.Model) -> bool:
@@ -63,13 +62,13 @@ def _compiles_each_shape(model: keras.Model) -> bool:
 
 
 def _batches(x: Array | Ragged, size: int, *, few_widths: bool) -> Iterator[tuple[Array | slice, Array]]:
-    """Where the examples of each batch stand, and they themselves."""
+    """Yields the places of the examples of each batch, and the examples."""
     if not isinstance(x, Ragged):
         for start in range(0, len(x), size):
             yield slice(start, start + size), x[start : start + size]
         return
     if not few_widths:
-        step = math.gcd(*x.widths)  # whatever each width is a multiple of
+        step = math.gcd(*x.widths)  # of which every width is a multiple
         x = Ragged(x.tokens, x.starts, x.lengths, range(step, x.widths[-1] + 1, step))
         groups = [np.argsort(x.lengths, kind="stable")]
     else:

@@ -1,7 +1,7 @@
 """A model's variables as the state that JAX's steps take and return.
 
 The state goes back into the variables after every call, so that callbacks and checkpoints always see
-the model as it is, on JAX as on every other backend.
+the current model, on JAX as on every other backend.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def _limited(batches: Batches, steps: int | None, name: str) -> Batches:
 def _with_class_weight(split: Split, class_weight: Mapping[int, float]) -> Split:
     """The split with the weight of its class for each example, by Keras's rules; 1 for a class without one."""
     if split.sample_weight is not None:
-        raise UsageError("fit: class_weight: expected no sample weights beside it; Keras takes one of the two")
+        raise UsageError("fit: class_weight: expected no sample weights, got both; Keras takes one of the two")
     if not isinstance(split.y, np.ndarray):
         raise UsageError("fit: class_weight: expected targets in one array, as for a model with a single output")
     y: Array = split.y

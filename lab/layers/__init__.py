@@ -1,6 +1,5 @@
 """Keras layers that Keras lacks, or that the lab computes faster. Importing the package registers them with Keras."""
 
-from lab.layers.adversarial import adversarial_step
 from lab.layers.bidirectional import Bidirectional
 from lab.layers.characters import CharacterEmbedding
 from lab.layers.dropout import Dropout
@@ -18,6 +17,5 @@ __all__ = [
     "Noise",
     "Segments",
     "WordEmbedding",
-    "adversarial_step",
     "corrupt",
 ]

@@ -28,13 +28,7 @@ class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has 
         self, words: Sequence[str], output_dim: int, *, max_words: int, cut: str, multiple: int, **rest: Any
     ) -> None:
         self.reader = Reader(words, max_words, cut, multiple)
-        self.shift: Any = None  # what `adversarial_step` adds to the vectors, (batch, steps, output_dim)
         super().__init__(len(self.reader.vocabulary), output_dim, **rest)
-
-    def call(self, words: Any) -> Any:
-        """Returns the words' vectors."""
-        found = super().call(words)
-        return found if self.shift is None else found + ops.cast(self.shift, found.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, for `model.keras`."""

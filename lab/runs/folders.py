@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from lab._utils import project
 from lab._utils.files import expand
 from lab.errors import RunError, nearest
 
@@ -14,14 +15,19 @@ LATEST = "latest"
 
 
 def runs_folder() -> Path:
-    """Returns the folder that runs are kept in: `LAB_RUNS`, else `runs` in the working directory."""
-    return Path(os.environ.get("LAB_RUNS") or "runs")
+    """Returns the folder that runs are kept in: `LAB_RUNS`, else the project's `runs`."""
+    return Path(os.environ["LAB_RUNS"]) if os.environ.get("LAB_RUNS") else project.relative(project.root() / "runs")
+
+
+def folder_of(experiment: str, root: Path | None = None) -> Path:
+    """Returns the folder of an experiment's runs; `file-Class` for `file:Class`, a name that every disk allows."""
+    return (root or runs_folder()) / experiment.replace(":", "-")
 
 
 def new_folder(experiment: str, root: Path | None = None) -> Path:
     """Returns the path of a new run of an experiment; the folder does not exist yet."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = (root or runs_folder()) / experiment
+    folder = folder_of(experiment, root)
     choices = [folder / f"{now}-{secrets.token_hex(2)}" for _ in range(8)]  # two of one second may be equal
     return next((path for path in choices if not path.exists()), choices[0])
 
@@ -32,7 +38,7 @@ def locate(name: str | Path) -> Path:
     Raises:
         RunError: there is no run there.
     """
-    folder, home = expand(name), runs_folder() / str(name)
+    folder, home = expand(name), folder_of(str(name))
     for place in (home / LATEST, *reversed(folders(home))):  # the newest, if no run got far enough to be `latest`
         if not is_run(folder) and is_run(place):
             folder = place
@@ -48,7 +54,7 @@ def find(experiment: str | None = None) -> list[Path]:
     found = [
         run
         for folder in folders(runs_folder())
-        if experiment in (None, folder.name)
+        if experiment is None or folder.name == folder_of(experiment).name
         for run in folders(folder)
         if is_run(run)
     ]

@@ -1,4 +1,4 @@
-"""Checks before spending: whether the model takes the data, and the disk the run."""
+"""Checks before training: whether the model takes the data, and whether the disk has room."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lab.trainer.failure import is_out_of_memory
 if TYPE_CHECKING:
     import keras
 
-_REPORT_BYTES = 50 << 20  # room for figures and records beside the weights
+_REPORT_BYTES = 50 << 20  # room for figures and records
 
 
 def check_data(data: Any, hook: str) -> None:
-    """Says whether `prepare` returned data that has examples to train and validate on.
+    """Checks what `prepare` returned.
 
     Raises:
-        DataError: it did not.
+        DataError: it is no data, a split is empty, or the inputs of the splits differ in shape.
     """
     if not isinstance(data, Data):
         raise DataError(f"{hook}: expected a lab.Data, got {type(data).__name__}")
@@ -40,10 +40,10 @@ def check_data(data: Any, hook: str) -> None:
 
 
 def check_model(model: Any, hook: str) -> None:
-    """Says whether `build` returned a compiled Keras model.
+    """Checks what `build` returned.
 
     Raises:
-        ModelError: it did not.
+        ModelError: it is not a compiled Keras model with an optimizer.
     """
     import keras
 
@@ -54,12 +54,12 @@ def check_model(model: Any, hook: str) -> None:
 
 
 def check_fit(model: keras.Model, batches: Batches) -> None:
-    """Compares the data's shapes with the model's, and computes the loss of one batch, as validation does.
+    """Compares the shapes of data and model, and computes the loss of one batch, as validation does.
 
     Of a model whose `train_step` and `test_step` are its own, only the shapes are compared.
 
     Raises:
-        ModelError: they do not fit, or the first loss is not finite; shapes and dtypes are named.
+        ModelError: they do not fit, or the first loss is not finite; the message has shapes and dtypes.
     """
     import keras
 
@@ -76,7 +76,7 @@ def check_fit(model: keras.Model, batches: Batches) -> None:
         value = float(keras.ops.convert_to_numpy(loss))
     except LabError:
         raise
-    except Exception as error:  # Keras, a backend and a user's own layer each raise their own kinds
+    except Exception as error:  # Keras, a backend and a user's layer raise errors of any kind
         if is_out_of_memory(error):
             raise
         targets = "" if y is None else ", targets " + ", ".join(f"{a.dtype} {a.shape}" for a in leaves(y))
@@ -96,7 +96,7 @@ def _check_shapes(model: keras.Model, x: Any, given: str) -> None:
         return
     shapes = [wanted] if isinstance(wanted, tuple) and (not wanted or not isinstance(wanted[0], tuple)) else None
     if shapes is None or len(leaves(x)) != 1:
-        return  # several inputs: the forward pass says what is wrong
+        return  # several inputs: the forward pass reports what is wrong
     shape, got = shapes[0][1:], np.shape(leaves(x)[0])[1:]
     fits = len(shape) == len(got) and all(want in (None, size) for want, size in zip(shape, got, strict=True))
     if not fits:
@@ -105,15 +105,15 @@ def _check_shapes(model: keras.Model, x: Any, given: str) -> None:
 
 
 def check_disk(run: Run, model: keras.Model, checkpoints: int) -> None:
-    """Says whether there is room for the checkpoints and the report.
+    """Checks that there is room for the checkpoints and the report.
 
     Args:
-        run: the run, on whose disk it must fit.
-        model: the model; a checkpoint has about three numbers for each of its weights.
+        run: on whose disk it must fit.
+        model: a checkpoint has about three numbers for each of its weights.
         checkpoints: how many are kept.
 
     Raises:
-        RunError: there is not.
+        RunError: there is no room.
     """
     weights = sum(math.prod(weight.shape) for weight in model.weights)
     need = 4 * 3 * weights * (checkpoints + 1) + _REPORT_BYTES

@@ -74,7 +74,7 @@ class Fit:
         callbacks: the experiment's and the caller's.
         fingerprint: what the training is, by name; it is written into its checkpoints.
         resume: where to resume.
-        more: whether to continue where training had been told to end, too.
+        more: whether to continue a training that had ended.
 
     Attributes:
         callbacks: all callbacks, in the order in which they are called.

@@ -26,7 +26,7 @@ def mode_of(model: keras.Model, monitor: str, mode: str) -> str:
         mode: `min`, `max`, or `auto`: by Keras's own rule, and by the name where Keras has none.
 
     Raises:
-        SettingsError: it cannot be told.
+        SettingsError: neither has a rule for it.
     """
     if mode != "auto":
         return mode

@@ -21,7 +21,7 @@ def configure(model: keras.Model, settings: TrainerSettings, total_steps: int) -
 
     Args:
         model: compiled.
-        settings: those that are none leave the optimizer as it is.
+        settings: those that are none change nothing.
         total_steps: steps of the complete training, over which a schedule runs.
 
     Raises:

@@ -128,7 +128,7 @@ def resume_existing(
         run.lock()
         run.unlock()
     try:
-        same = run.record.get("class") == _class_of(experiment)
+        same = run.record.get("class") == type(experiment).import_path()
         same = same and run.settings == experiment.settings.json_values()
         now, then = trainer.resolve(experiment).json_values(), run.trainer
         same = same and all(then.get(name) == value for name, value in now.items() if name not in FREE)
@@ -144,10 +144,6 @@ def resume_existing(
         return None
 
 
-def _class_of(experiment: Experiment[Any]) -> str:
-    return f"{type(experiment).__module__}:{type(experiment).__qualname__}"
-
-
 def _matches(candidate: Run, experiment: Experiment[Any], trainer: Trainer, ignore: Collection[str]) -> bool:
     try:
         record = candidate.record
@@ -155,7 +151,7 @@ def _matches(candidate: Run, experiment: Experiment[Any], trainer: Trainer, igno
     except (LabError, KeyError):  # of another version, or damaged
         return False
     return (
-        record.get("class") == _class_of(experiment)
+        record.get("class") == type(experiment).import_path()
         and all(
             getattr(settings, field) == getattr(experiment.settings, field)
             for field in type(settings).model_fields

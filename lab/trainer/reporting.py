@@ -15,7 +15,7 @@ from lab.experiment import Experiment
 from lab.report import Report, plots
 from lab.report.terminal import plain, show_report
 from lab.runs.run import Run
-from lab.settings import Settings, knobs, show
+from lab.settings import Settings, list_settings, show
 
 CHANGED = "The trainer's settings that differ from its own defaults; the experiment's values are among them."
 LOWEST_OR_HIGHEST = {"min": "lowest", "max": "highest"}
@@ -41,7 +41,8 @@ def make_report(experiment: Experiment[Any], trainer: Settings, run: Run) -> Rep
     keras.utils.set_random_seed(run.trainer.get("seed", 0))
     provenance = run.data.provenance
     subtitle = f"{provenance.name} ({provenance.origin}) · {run.path.name}"
-    title = experiment.name().replace("_", " ").capitalize()
+    name = experiment.name().replace("_", " ")
+    title = name[:1].upper() + name[1:]  # keeps the class's name in `file:Class`
     report = Report(run.path, title, subtitle)
     with busy("writing the report"):
         with plots.style():
@@ -106,13 +107,13 @@ def _settings(experiment: Experiment[Any], trainer: Settings, run: Run, report: 
         rows.append(("preset", experiment.preset, ""))
     rows += _rows(type(experiment.settings), run.settings)
     report.table(("setting", "value", "what it is"), rows)
-    pairs = zip(_rows(type(trainer), run.trainer), knobs(type(trainer)), strict=True)
+    pairs = zip(_rows(type(trainer), run.trainer), list_settings(type(trainer)), strict=True)
     changed = [row for row, setting in pairs if row[1] != show(setting.default)]
     report.table(("trainer", "value", "what it is"), changed, CHANGED)
 
 
 def _rows(settings: type[Settings], values: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [(setting.name, show(values.get(setting.name)), setting.help) for setting in knobs(settings)]
+    return [(setting.name, show(values.get(setting.name)), setting.help) for setting in list_settings(settings)]
 
 
 def _data(run: Run, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Going on with a run by its directory."""
+"""Resuming a run by its directory."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ def resume(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
-    """Goes on with a run that was interrupted, and ends as if it had not been; the same for one that was killed.
+    """Resumes a run that was interrupted or killed; it ends as if it had not been.
 
     Args:
-        path: the run's directory, or an experiment's name (its latest run).
-        epochs: train until so many are done, more than the run has; also one that was completed.
-        force: go on from a checkpoint of other settings, data or versions, too.
-        callbacks: those that were given to `Trainer.run`, anew; those of the experiment come by themselves.
-        console: where progress and report go; the terminal unless given.
+        path: the run's directory, or an experiment's name for its latest run.
+        epochs: train until this epoch; extends a completed run.
+        force: accept a checkpoint of other settings, data or versions.
+        callbacks: new instances of those that `Trainer.run` was given; the experiment creates its own.
+        console: where progress and report are printed; by default the terminal.
 
     Raises:
-        RunError: there is no such run, it is completed, or another process works on it.
-        SettingsError: `epochs` are fewer than it has.
-        LabError, KeyboardInterrupt: as `Trainer.run`.
+        RunError: there is no such run, it is completed, its experiment is not in the experiments folder, or another
+            process works on it.
+        SettingsError: `epochs` is less than the run's.
+        LabError, KeyboardInterrupt: as in `Trainer.run`.
     """
     run = Run.load(path)
     trainer = trainer_of(run)
     had = trainer.epochs
     if epochs is not None and epochs < had:
-        raise SettingsError([f"epochs={epochs}: expected {had} or more, as the run has"])
+        raise SettingsError([f"epochs={epochs}: expected {had} or more, the run's epochs"])
     more = epochs is not None and epochs > had
     if not more and run.is_complete:
         raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} would train it further")

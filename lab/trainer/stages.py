@@ -111,19 +111,19 @@ class Session:
     def _fail(self, error: BaseException) -> None:
         """Records why a stage failed; the error itself reaches the caller."""
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        said = "interrupted" if interrupted and not str(error) else str(error) or type(error).__name__
+        reason = "interrupted" if interrupted and not str(error) else str(error) or type(error).__name__
         if not interrupted and not isinstance(error, LabError):
-            said = f"{type(error).__name__}: {said}"
+            reason = f"{type(error).__name__}: {reason}"
         try:
             self._tell("on_failure", error, self.run)
         except Exception as second:
             error.add_note(f"a callback's on_failure raised as well: {second!r}")
         status, stage = Status.INTERRUPTED if interrupted else Status.FAILED, self.stage
         if self.before is not None:  # nothing was resumed: the run keeps its status
-            status, stage, said = (self.before.get(name, "") for name in ("status", "stage", "reason"))
+            status, stage, reason = (self.before.get(name, "") for name in ("status", "stage", "reason"))
             status = Status.INTERRUPTED if status == Status.RUNNING else status
         try:
-            self.run.set_status(status, stage, said)
+            self.run.set_status(status, stage, reason)
         except OSError as second:  # the released lock shows that no process works on the run
             error.add_note(f"the status could not be written: {second}")
 
@@ -144,7 +144,7 @@ class Session:
         self.run.write_settings(
             {
                 "experiment": experiment.name(),
-                "class": f"{type(experiment).__module__}:{type(experiment).__qualname__}",
+                "class": experiment.import_path(),
                 "preset": experiment.preset,
                 "settings": experiment.settings.json_values(),
                 "trainer": self.trainer.json_values(),
@@ -193,7 +193,7 @@ class Session:
         from lab.checkpoints.resume import last_checkpoint
         from lab.trainer.fit import Fit
 
-        kind = f"{type(self.experiment).__module__}:{type(self.experiment).__qualname__}"
+        kind = type(self.experiment).import_path()
         identity = fingerprint(kind, self.experiment.settings, self.trainer, data, self.given)
         resume = None
         if self.resume is not None:

@@ -17,7 +17,7 @@ from lab.errors import SettingsError, UsageError
 from lab.experiment import Experiment
 from lab.report import Report, plots
 from lab.report.terminal import plain
-from lab.runs.folders import runs_folder
+from lab.runs.folders import folder_of
 from lab.runs.run import Run
 from lab.runs.status import Status
 from lab.settings import show
@@ -92,7 +92,7 @@ class Sweep:
     def folder(self) -> Path:
         """The folder of the sweep's runs and of its report."""
         digest = sha256(json.dumps(self._shared, sort_keys=True).encode())[:8]
-        return runs_folder() / self.experiment.name() / f"sweep-{self.setting}-{digest}"
+        return folder_of(self.experiment.name()) / f"sweep-{self.setting}-{digest}"
 
     def run(self, console: Console) -> Report:
         """Trains the points that are not finished, and writes the report."""

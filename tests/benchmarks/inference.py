@@ -52,9 +52,7 @@ def prepare_reviews(turns: Turns) -> None:
 def _save(turns: Turns, experiment: Any, model: Any) -> None:
     run = Run.create(experiment.name(), turns.folder / "run")
     kind = type(experiment)
-    run.write_settings(
-        {"experiment": experiment.name(), "class": f"{kind.__module__}:{kind.__qualname__}", "trainer": {}}
-    )
+    run.write_settings({"experiment": experiment.name(), "class": kind.import_path(), "trainer": {}})
     run.model = model
     run.save_model()
     run.unlock()

@@ -249,11 +249,11 @@ def test_the_csv_logger_has_a_row_for_each_epoch(jit: bool, tmp_path: Path) -> N
 
 @PLACES
 def test_the_csv_logger_resumes_with_the_rows_of_before(place: dict[str, int], tmp_path: Path) -> None:
-    for name, run in (
-        ("complete", lambda callbacks: train(tmp_path / "complete", [*callbacks(), Dies()])),
-        ("killed", lambda callbacks: resumed(tmp_path / "killed", callbacks, **place)),
-    ):
-        run(lambda name=name: [keras.callbacks.CSVLogger(str(tmp_path / f"{name}.csv"))])
+    def logger(name: str) -> Callbacks:
+        return [keras.callbacks.CSVLogger(str(tmp_path / f"{name}.csv"))]
+
+    train(tmp_path / "complete", [*logger("complete"), Dies()])
+    resumed(tmp_path / "killed", lambda: logger("killed"), **place)
     assert logged(tmp_path / "killed.csv") == logged(tmp_path / "complete.csv")
     assert len(logged(tmp_path / "killed.csv")) == 4
 

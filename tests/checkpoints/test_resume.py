@@ -11,7 +11,7 @@ import pytest
 import lab
 from lab.checkpoints.fingerprint import differences as fingerprint_differences
 from lab.checkpoints.manager import CheckpointManager
-from lab.cli.runs import resume_by_knobs
+from lab.cli.runs import resume_with_settings
 from lab.errors import RunError, SettingsError, UsageError
 from lab.runs.environment import machine
 from lab.runs.run import Run
@@ -120,18 +120,18 @@ def test_a_run_that_another_process_works_on_is_left_alone(path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"width": "5"}, r"got width=5 \(it has 4\); only epochs may grow"),
+        ({"width": "5"}, r"got width=5 \(it has 4\); only epochs may be raised"),
         ({"preset": "wide"}, r"got preset=wide \(it has none\)"),
         ({"batch_size": "9", "width": "4"}, r"got batch_size=9 \(it has 8\)"),
     ],
 )
 def test_a_setting_that_differs_is_refused(values: dict[str, str], said: str, path: Path) -> None:
     with pytest.raises(UsageError, match=said):
-        resume_by_knobs(Noisy, str(path), values, quiet())
+        resume_with_settings(Noisy, str(path), values, quiet())
 
 
 def test_the_run_of_another_experiment_and_fewer_epochs_are_refused(path: Path) -> None:
-    with pytest.raises(UsageError, match="expected a run of toy, it is of noisy"):
-        resume_by_knobs(Toy, str(path), {}, quiet())
+    with pytest.raises(UsageError, match="expected a run of toy, got one of noisy"):
+        resume_with_settings(Toy, str(path), {}, quiet())
     with pytest.raises(SettingsError, match="epochs=2: expected 3 or more"):
-        resume_by_knobs(Noisy, str(path), {"epochs": "2"}, quiet())
+        resume_with_settings(Noisy, str(path), {"epochs": "2"}, quiet())

@@ -308,7 +308,7 @@ def test_fewer_than_one_stream_is_refused(batch_size: int) -> None:
 
 @pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 2**64}, {"stop": -1}], ids=str)
 def test_seeds_and_stops_are_refused_as_those_of_batches(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=r"expected a seed from 0 to 2\*\*64 - 1 and no fewer than 0 steps"):
+    with pytest.raises(UsageError, match=r"expected a seed from 0 to 2\*\*64 - 1 and 0 or more steps"):
         Streams(text(9, 2), 2, **options)
 
 

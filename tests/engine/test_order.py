@@ -160,7 +160,7 @@ class Records(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def __init__(self) -> None:
         super().__init__()
-        self.batches = []
+        self.batches: list[Any] = []
 
     def train_step(self, *arguments: Any) -> Any:
         batch = tuple(map_arrays(keras.ops.convert_to_numpy, part) for part in arguments[-1])

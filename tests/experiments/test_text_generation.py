@@ -20,7 +20,7 @@ from experiments.reports.text_generation_measures import Measures, Texts, measur
 from experiments.text_generation import Options, TextGeneration
 from lab.data.datasets import corpus
 from lab.errors import DataError, SettingsError
-from lab.report.core import Answer
+from lab.report.items import Answer
 from lab.tasks.text.likelihood import WARM_UP, carried_log_probabilities, windowed_log_probabilities
 from lab.tasks.text.ngrams import WittenBell
 from tests.conftest import verse

@@ -24,7 +24,7 @@ from lab.checkpoints.checkpoint import Checkpoint
 from lab.checkpoints.manager import CheckpointManager
 from lab.data.datasets import mnist
 from lab.data.datasets.sources import members, read_member
-from lab.data.io import labelled
+from lab.data.io import labelled_files
 from lab.errors import DataError, LabError, RunError, SettingsError
 from lab.report import Report
 from lab.runs.run import Run
@@ -226,7 +226,7 @@ def test_a_damaged_archive_of_texts_is_refused_or_gives_texts(
     folder = tmp_path_factory.mktemp("archive")
     (folder / name).write_bytes(draw.draw(mutations(texts[name]) | st.binary(max_size=2000)))
     try:
-        found = labelled.load(folder / name)
+        found = labelled_files.load(folder / name)
     except DataError as error:
         refused(error)
     else:
@@ -249,7 +249,7 @@ def test_a_header_of_an_archive_may_say_anything(tmp_path_factory: pytest.TempPa
     block[148:156] = b"%06o\0 " % sum(block)
     path.write_bytes(bytes(block) + draw.draw(st.binary(max_size=600)) + bytes(1024))
     with pytest.raises(DataError):
-        labelled.load(path)
+        labelled_files.load(path)
 
 
 @given(draw=st.data())
@@ -304,7 +304,7 @@ def test_a_table_comes_back_as_it_was_written(rows: list[tuple[str, str]]) -> No
     csv.writer(buffer).writerows([("text", "label"), *rows])
     labels = sorted({label for _, label in rows})
     try:
-        found, classes = labelled.read_csv(buffer.getvalue(), "made", "text", "label")
+        found, classes = labelled_files.read_csv(buffer.getvalue(), "made", "text", "label")
     except DataError as error:
         refused(error, "expected two labels")
         assert len(labels) != 2
@@ -319,7 +319,7 @@ def test_any_table_is_refused_or_has_two_labels(tmp_path_factory: pytest.TempPat
     csv.writer(buffer).writerows([("text", "label"), *reviews(60)])
     path.write_bytes(draw.draw(mutations(buffer.getvalue().encode()) | st.binary(max_size=200)))
     try:
-        found = labelled.load(path)
+        found = labelled_files.load(path)
     except DataError as error:
         refused(error)
         return

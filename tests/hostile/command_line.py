@@ -20,7 +20,7 @@ def command_line() -> Iterator[Case]:
     yield case("no command", "", "expected a command")
     yield case("data without a command", "data", "expected a command")
     yield case("an option of the command that does not exist", "--verbose run", "No such option '--verbose'")
-    yield case("no experiment", "run", "expected a command")
+    yield case("no experiment", "run", "expected an experiment's name")
     yield case("an experiment that is misspelt", "run autoencodr", "did you mean 'autoencoder'?")
     yield case("an experiment like no other", "run xyzzy", "no such experiment; there are autoencoder")
     yield case("an empty experiment", ("run", ""), "no such experiment")
@@ -71,7 +71,7 @@ def command_line() -> Iterator[Case]:
     )
     yield case("report of nothing that is there", "report nowhere", "nowhere: expected a run directory", 1)
     yield case("resume of nothing that is there", "resume nowhere", "nowhere: expected a run directory", 1)
-    yield case("predict without a run", "predict", "expected a command")
+    yield case("predict without a run", "predict", "expected a run directory or an experiment's name")
     yield case("predict with nothing that is there", "predict nowhere x.png", "nowhere: expected a run directory", 1)
     yield case("resume with text for epochs", "resume autoencoder --epochs x", "'x' is not a valid integer")
     yield case(

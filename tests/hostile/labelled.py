@@ -48,7 +48,7 @@ def labelled() -> Iterator[Case]:
     yield case(
         "a column that is missing",
         rows(head=("review", "label")),
-        "expected a column 'text'; there are 'review', 'label'",
+        "expected a column 'text', got 'review', 'label'",
     )
     yield case("a column that is misspelt", rows(), "did you mean 'text'?", more="text_column=texts")
     yield case("a column with escapes", rows(head=("text", ESCAPE)), "expected a column 'label'")
@@ -155,7 +155,7 @@ def labelled() -> Iterator[Case]:
     yield case(
         "an archive with a text twice",
         archive((made.member("aclImdb/train/pos/1.txt"), b"again")),
-        "is there twice",
+        "twice",
         "bad.tar",
     )
     yield case(

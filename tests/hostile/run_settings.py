@@ -1,4 +1,4 @@
-"""The settings of a run, as `settings.json` holds them."""
+"""The settings of a run, `settings.json`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from tests.hostile.inputs import ESCAPE, World, change
 from tests.hostile.making import changed, damaged, trained
 from tests.hostile.table import Case, Make
+
+
+RUN = "runs/autoencoder/latest"
 
 
 def run_settings() -> Iterator[Case]:
@@ -26,15 +29,25 @@ def run_settings() -> Iterator[Case]:
 
         return make
 
-    def module(content: str) -> Make:
+    def broken(content: str) -> Make:
+        """A file of the experiments folder that cannot be imported."""
+
         def make(world: World) -> None:
             world.write("experiments/__init__.py", "")
-            world.write("hostile_module.py", content)
-            change(world.run() / "settings.json", **{"class": "hostile_module:Mine"})
-            import sys
+            world.write("experiments/broken.py", content)
+            change(world.run() / "settings.json", **{"class": "experiments.broken:Mine"})
 
-            sys.modules.pop("hostile_module", None)
-            sys.path.insert(0, str(world.here))
+        return make
+
+    def planted(name: str, module: str) -> Make:
+        """A module that leaves a file when it is imported: next to the run, in it, or in the working directory."""
+
+        def make(world: World) -> None:
+            path = world.run()
+            change(path / "settings.json", **{"class": f"{module}:Mine"})
+            place = path / name if module.startswith("in_the_run") else world.here / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(f"open({str(world.outer / 'evil')!r}, 'w')\n", "utf-8")
 
         return make
 
@@ -164,13 +177,17 @@ def run_settings() -> Iterator[Case]:
         changed("settings.json", **{"class": "lab.experiment:Experiment"}),
         "expected its experiment at lab.experiment:Experiment",
     )
-    yield case("a module that fails", module("raise RuntimeError('broken on import')"), "broken on import")
-    yield case("a module that is no Python", module("def ("), "expected its experiment at hostile_module:Mine")
-    yield case(
-        "a module that ends the process",
-        module("raise SystemExit(0)"),
-        "expected its experiment at hostile_module:Mine",
-    )
+    wanted = "expected its experiment at experiments.broken:Mine"
+    yield case("a file that fails", broken("raise RuntimeError('broken on import')"), "broken on import", apart=True)
+    yield case("a file that is not Python", broken("def ("), wanted, apart=True)
+    yield case("a file that ends the process", broken("raise SystemExit(0)"), wanted, apart=True)
+    refused = "only modules of the folder 'experiments' are imported"
+    yield case("a module in the run", planted("in_the_run.py", "in_the_run"), refused, f"report {RUN}", apart=True)
+    yield case("a module in the working directory", planted("evil.py", "evil"), refused, apart=True)
+    yield case("a module of the runs' folder", planted("runs/evil.py", "runs.evil"), refused, apart=True)
+    yield case("a standard module that acts on import", evil("antigravity:geohash"), refused)
+    yield case("a submodule with a path in its name", evil("experiments.../evil:Mine"), refused)
+    yield case("the script that runs the command", evil("__main__:main"), refused)
     yield case(
         "shown with a class that does not exist",
         changed("settings.json", **{"class": "a:b"}),

@@ -147,7 +147,7 @@ def test_writing_makes_three_files(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md", "report.html", "figures"}
 
 
-def test_json_has_title_metrics_items_and_what_else_is_said(tmp_path: Path) -> None:
+def test_json_has_title_metrics_items_and_further_entries(tmp_path: Path) -> None:
     filled(tmp_path).write({"experiment": "toy", "settings": {"units": 3}})
     record = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert (record["title"], record["subtitle"]) == ("title words", "subtitle words")

@@ -67,12 +67,12 @@ def step_of_the_bad_example(epoch: int = 0) -> int:
         ("loss", "in the loss function: the model's output is finite, from -"),
     ],
 )
-@pytest.mark.parametrize("knobs", [{}, {"jit": True}], ids=["a call of 16 steps", "a fused program"])
-def test_the_step_and_the_place_are_said(kind: str, said: str, knobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{}, {"jit": True}], ids=["a call of 16 steps", "a fused program"])
+def test_the_step_and_the_place_are_said(kind: str, said: str, settings: dict[str, Any]) -> None:
     step = step_of_the_bad_example()
     assert step > 1, "else the check before training finds it"
     with pytest.raises(ModelError) as caught:
-        lab.Trainer(**knobs).run(Breaks(fail_in=kind), console=quiet())
+        lab.Trainer(**settings).run(Breaks(fail_in=kind), console=quiet())
     assert str(caught.value).startswith(f"step {step}: the loss is not finite; it began {said}")
     assert lab.Run.load("breaks").status_record()["reason"] == str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Experiments by name, and one flat set of knobs for an experiment and its trainer."""
+"""Experiments by name, and one flat set of settings for an experiment and its trainer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 import lab
 from lab.errors import RunError, SettingsError, UsageError
+from lab.runs.run import find_runs
 from lab.trainer import discovery, registry
 from tests.toy import Toy
 
@@ -21,16 +22,24 @@ IDEA = '''"""Does it work?
 import lab
 
 
-class MyIdea(lab.Experiment[lab.Settings]):
+class AnyName(lab.Experiment[lab.Settings]):
     def prepare(self): ...
     def build(self, data): ...
     def report(self, run, report): ...
+'''
+SECOND = '''
+
+class Second(AnyName):
+    """Is the second better?
+
+    Perhaps.
+    """
 '''
 
 
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with its own experiments."""
+    """The folder of experiments of a project in the working directory."""
     folder = tmp_path / "project" / "experiments"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
@@ -48,7 +57,55 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 def test_a_new_file_is_an_experiment_by_itself(own_folder: Path) -> None:
     (own_folder / "my_idea.py").write_text(IDEA)
     assert discovery.names() == {"my_idea": "Does it work?"}
-    assert registry.load("my_idea").__name__ == "MyIdea"
+    kind = registry.load("my_idea")
+    assert (kind.name(), kind.import_path()) == ("my_idea", "experiments.my_idea:AnyName")
+    assert registry.load("my_idea:AnyName") is kind
+
+
+def test_several_experiments_of_a_file_have_their_classes_names(own_folder: Path) -> None:
+    (own_folder / "my_idea.py").write_text(IDEA + SECOND)
+    assert discovery.names() == {"my_idea:AnyName": "Does it work?", "my_idea:Second": "Is the second better?"}
+    assert {registry.load(name).name() for name in discovery.names()} == set(discovery.names())
+    with pytest.raises(UsageError, match="my_idea: expected one of its experiments, my_idea:AnyName, my_idea:Second"):
+        registry.load("my_idea")
+    with pytest.raises(UsageError, match=r"my_idea.py has no experiment Secnd; did you mean 'Second'\?"):
+        registry.load("my_idea:Secnd")
+    run = lab.Run.create("my_idea:Second")
+    run.write_settings({"experiment": "my_idea:Second"})
+    run.unlock()
+    assert run.path.parent.name == "my_idea-Second"
+    assert lab.Run.load("my_idea:Second").path == run.path.resolve()
+    assert [found.path for found in find_runs("my_idea:Second")] == [run.path]
+
+
+def test_of_several_experiments_the_one_named_like_its_file_has_the_files_name(own_folder: Path) -> None:
+    (own_folder / "any_name.py").write_text(IDEA + SECOND)
+    assert discovery.names() == {"any_name": "Does it work?", "any_name:Second": "Is the second better?"}
+    assert {registry.load(name).name() for name in discovery.names()} == set(discovery.names())
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("from experiments.my_idea import AnyName\n\n\nclass Other(AnyName): ...\n", ["more"]),
+        (
+            "from .my_idea import AnyName as Base\n\n\nclass One(Base): ...\n\n\nclass Two(Base): ...\n",
+            ["more:One", "more:Two"],
+        ),
+        (
+            "from lab import Experiment as E\nimport lab\n\n\nclass Base(E[lab.Settings], abstract=True): ...\n\n\n"
+            "class Settings(lab.Settings): ...\n\n\nclass Plain: ...\n\n\n"
+            "class One(Base):\n    prepare = build = report = lambda *_: None\n",
+            ["more"],
+        ),
+        ("from experiments.more import Base\n\n\nclass One(Base): ...\n", ["more"]),
+    ],
+    ids=["imported", "imported by another name", "a base class", "an import of itself"],
+)
+def test_experiments_are_found_in_a_files_text(own_folder: Path, text: str, names: list[str]) -> None:
+    (own_folder / "my_idea.py").write_text(IDEA)
+    (own_folder / "more.py").write_text(text)
+    assert [name for name in discovery.names() if name != "my_idea"] == names
 
 
 def test_a_file_that_cannot_be_read_is_listed_as_such(own_folder: Path) -> None:
@@ -56,9 +113,9 @@ def test_a_file_that_cannot_be_read_is_listed_as_such(own_folder: Path) -> None:
     assert "cannot be read" in discovery.names()["broken"]
 
 
-def test_a_file_without_an_experiment_is_said(own_folder: Path) -> None:
+def test_a_file_without_an_experiment_is_refused(own_folder: Path) -> None:
     (own_folder / "empty.py").write_text("")
-    with pytest.raises(UsageError, match=r"expected one subclass of lab\.Experiment, found 0"):
+    with pytest.raises(UsageError, match=r"experiments/empty\.py: expected a subclass of lab\.Experiment"):
         registry.load("empty")
 
 
@@ -67,7 +124,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         registry.load("autoencodr")
 
 
-def test_knobs_find_their_owner() -> None:
+def test_settings_find_their_owner() -> None:
     toy, trainer = registry.configure(Toy, {"width": "8", "epochs": "3", "preset": "wide"})
     assert (toy.settings.width, trainer.epochs, toy.preset) == (8, 3, "wide")
 
@@ -121,3 +178,28 @@ def test_the_experiment_of_a_run_comes_back_with_its_settings(tmp_path: Path) ->
     with pytest.raises(RunError, match="its settings no longer fit Toy"):
         registry.experiment_of(run)
     run.unlock()
+
+
+@pytest.mark.parametrize("module", ["planted", "experiments.planted", "experiments.run.planted", "runs.planted"])
+def test_a_run_cannot_name_a_module_to_import(own_folder: Path, tmp_path: Path, module: str) -> None:
+    run = lab.Run.create("toy", own_folder.parent / "runs" / "toy" / "run")
+    run.unlock()
+    for folder in (own_folder.parent, run.path, own_folder.parent / "runs"):  # but not the folder of experiments
+        (folder / "planted.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n" + IDEA)
+    run.write_settings({"experiment": "toy", "class": f"{module}:AnyName", "settings": {}, "trainer": {}})
+    with pytest.raises(RunError, match=f"expected its experiment at {module}:AnyName; only modules of the folder"):
+        registry.experiment_of(run)
+    assert not (tmp_path / "imported").exists()
+    assert module not in sys.modules
+
+
+def test_a_run_of_a_file_of_the_experiments_folder_is_found_in_another_process(own_folder: Path) -> None:
+    (own_folder / "my_idea.py").write_text(IDEA)
+    run = lab.Run.create("my_idea")
+    run.unlock()
+    record = {"experiment": "my_idea", "class": "experiments.my_idea:AnyName", "settings": {}, "trainer": {}}
+    run.write_settings(record)
+    assert registry.experiment_of(run).name() == "my_idea"
+    run.write_settings({**record, "class": "experiments.my_idea:Gone"})
+    with pytest.raises(RunError, match=r"my_idea:Gone; that file no longer defines it"):
+        registry.experiment_of(run)

@@ -1,7 +1,7 @@
 """IMDB's film reviews, positive and negative (Maas et al., 2011, https://ai.stanford.edu/~amaas/data/sentiment/).
 
-The official archive has 25,000 reviews to learn from and 25,000 to test on, of other films. The wheel
-has the former only; they are then cut into three parts.
+The official archive has 25,000 training and 25,000 test reviews, of different films. The wheel has only the training
+reviews, which are then cut into three splits.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from pathlib import Path
 from lab.data.arrays import Provenance
 from lab.data.datasets.cache import DataSet
 from lab.data.datasets.sources import Download, Files, Wheel
-from lab.data.io.labelled import Reviews, read_archive, read_csv
+from lab.data.io.labelled import LabelledSplits
+from lab.data.io.labelled_files import read_archive, read_csv
 from lab.data.io.text import decode
 from lab.errors import DataError
 
 log = logging.getLogger("lab.data")
 
 _ARCHIVE = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
-_LICENCE = "free for research, with a citation; the reviews are their writers' and IMDB's"
+_LICENCE = "free for research, with a citation; the reviews belong to their authors and IMDB"
 _CLASSES = ("negative", "positive")
 
 
-def _whole(path: Path) -> Files:
+def _packed(path: Path) -> Files:
     try:
         return {"aclImdb_v1.tar.gz": path.read_bytes()}
     except OSError as error:
@@ -37,7 +38,9 @@ IMDB = DataSet(
     licence=_LICENCE,
     files={"aclImdb_v1.tar.gz": _ARCHIVE},
     sources=(
-        Download(url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz", sha256=_ARCHIVE, unpack=_whole),
+        Download(
+            url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz", sha256=_ARCHIVE, unpack=_packed
+        ),
     ),
     size=84_125_825,
 )
@@ -60,28 +63,29 @@ IMDB_TRAIN = DataSet(
 )
 
 
-def load() -> Reviews:
-    """Returns the official set where it can be had; otherwise its training reviews, cut into three parts.
+def load() -> LabelledSplits:
+    """Returns the official set if it is available, else its training reviews, cut into three splits.
 
-    What is in the cache comes first, so that a run is the same as the one before it; `lab data fetch
-    imdb` puts the official set there.
+    The cache comes first, so that each run uses the same data as the one before it; `lab data fetch imdb` puts
+    the official set there.
 
     Raises:
-        DataError: no source has either.
+        DataError: neither is available.
     """
     if IMDB.is_cached() or not IMDB_TRAIN.is_cached():
         try:
             return _official(*IMDB.get())
         except DataError as error:
-            log.warning("%s; taking %s instead", error, IMDB_TRAIN.title)
+            log.warning("%s; using %s instead", error, IMDB_TRAIN.title)
     files, provenance = IMDB_TRAIN.get()
-    found, _ = read_csv(decode(files["reviews.csv"], "reviews.csv"), "reviews.csv", "text", "label", {"source": "imdb"})
-    return Reviews.of({"train": found}, _CLASSES, provenance)
+    text = decode(files["reviews.csv"], "reviews.csv")
+    train, _ = read_csv(text, "reviews.csv", "text", "label", {"source": "imdb"})
+    return LabelledSplits.of({"train": train}, _CLASSES, provenance)
 
 
-def _official(files: Files, provenance: Provenance) -> Reviews:
+def _official(files: Files, provenance: Provenance) -> LabelledSplits:
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
         path = Path(folder) / "aclImdb_v1.tar.gz"
         path.write_bytes(files[path.name])
         parts, *_ = read_archive(path)
-    return Reviews.of(parts, _CLASSES, provenance, "official")
+    return LabelledSplits.of(parts, _CLASSES, provenance, "official")

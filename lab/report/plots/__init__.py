@@ -1,4 +1,4 @@
-"""Figures, in one look."""
+"""Figures, in one style."""
 
 from lab.report.plots.core import COLOURS, DASHES, DPI, TEN, bars, curves, grid, history, panels, style
 from lab.report.plots.images import image_rows

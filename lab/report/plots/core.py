@@ -1,4 +1,4 @@
-"""One look for every figure, readable in print and for the colour-blind; lines, bars and panels.
+"""One style for every figure, readable in print and for the colour-blind; lines, bars and panels.
 
 Colours are those of Okabe and Ito, https://jfly.uni-koeln.de/color/; lines differ in dash too.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-# Ten that stay apart when ten classes share one plot (Tol's muted scheme, with black).
+# Ten that can be told apart when ten classes share one plot (Tol's muted scheme, with black).
 TEN = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#111111")
 DASHES = ("-", "--", "-.", ":")
 DPI = 144
@@ -23,12 +23,12 @@ DPI = 144
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draws all figures made in this block in the lab's look."""
+    """Applies the lab's style to all figures drawn in this block."""
     import matplotlib
     from cycler import cycler
 
     colours = cycler(color=COLOURS[:6]) + cycler(linestyle=[*DASHES, (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1))])
-    look: dict[Any, Any] = {
+    options: dict[Any, Any] = {
         "axes.prop_cycle": colours,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -45,7 +45,7 @@ def style() -> Iterator[None]:
         "figure.dpi": DPI,
         "figure.constrained_layout.use": True,
     }
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(options):
         yield
 
 
@@ -53,7 +53,7 @@ def grid(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 3.6)
     """Returns a figure and its axes (as `pyplot.subplots` does), without pyplot's global state.
 
     Args:
-        rows, columns: how many axes.
+        rows, columns: the numbers of axes.
         size: width and height in inches.
         **options: what `Figure.subplots` takes.
     """
@@ -78,10 +78,10 @@ def curves(
 
     Args:
         lines: for each label, its x and y values.
-        x, y: what the axes are, with units.
+        x, y: labels of the axes, with units.
         levels: horizontal lines with a label, such as a baseline or a bound.
         verticals: vertical lines with a label, such as a choice.
-        log_x, log_y: whether an axis is logarithmic; x then shows the values themselves.
+        log_x, log_y: whether an axis is logarithmic; a logarithmic x axis has a tick at each value.
         markers: whether each point is marked.
     """
     figure, axes = grid()
@@ -125,7 +125,7 @@ def history(rows: Sequence[Mapping[str, float]], metric: str = "loss") -> Figure
     figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     values = [value for _, ys in lines.values() for value in ys]
     settled = [value for _, ys in lines.values() for value in ys[len(ys) // 10 :]]
-    if len(rows) > 10 and settled and max(values) > 1.5 * max(settled):  # the first steps would flatten the rest
+    if len(rows) > 10 and settled and max(values) > 1.5 * max(settled):  # the first epochs would flatten the rest
         axes = figure.axes[0]
         spread = max(settled) - min(settled) or abs(max(settled)) or 1.0
         axes.set_ylim(min(settled) - 0.05 * spread, max(settled) + 0.25 * spread)
@@ -136,9 +136,9 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], *, x: str,
     """Draws groups of bars.
 
     Args:
-        names: what each group is.
-        series: for each label, one value a group.
-        x, y: what the axes are, with units.
+        names: the groups' labels.
+        series: for each label, one value for each group.
+        x, y: labels of the axes, with units.
     """
     figure, axes = grid()
     width = 0.8 / len(series)
@@ -169,12 +169,12 @@ def panels(
     mark: float | None = None,
     columns: int = 3,
 ) -> Figure:
-    """Draws several measures against one quantity, each with its interval, in panels of their own.
+    """Draws several measures against one quantity, each with its interval, in one panel each.
 
     Args:
         panels: for each title, x values, y values, and half the width of each one's interval.
-        x: what the axes have in common, with its unit.
-        levels: for a title, a horizontal line to compare with.
+        x: label of the common axis, with its unit.
+        levels: for a title, the value of a horizontal line to compare with.
         mark: an x value that a vertical line marks in every panel.
         columns: panels side by side.
     """

@@ -19,12 +19,12 @@ def image_rows(
     groups: Sequence[tuple[str, int]] = (),
     signed: Collection[str] = (),
 ) -> Figure:
-    """Draws rows of grey images under one another, the same example in each column.
+    """Draws rows of grey images, with the same example in each column.
 
     Args:
-        rows: for each label, images of shape (columns, height, width); 0 is paper and 1 ink.
+        rows: for each label, images of shape (columns, height, width); 0 is white and 1 black.
         columns: a short text below each column.
-        groups: names of neighbouring columns and how many each spans, written above them.
+        groups: for neighbouring columns, the name above them and their number.
         signed: labels of rows of differences, from -1 (blue) over 0 (white) to 1 (red).
     """
     count = max(len(images) for images in rows.values())

@@ -1,10 +1,10 @@
 "use strict";
-// Moves a classifier's threshold: the curves, the confusion matrix and the costs follow. No network, no server.
+// A slider for a classifier's threshold; curves, confusion matrix and costs follow. Uses no network.
 for (const box of document.querySelectorAll(".thresholds")) {
   const data = JSON.parse(box.querySelector("script").textContent);
   const [negative, positive] = data.classes;
   const colours = { precision: "#0072b2", recall: "#d55e00", F1: "#009e73" };
-  const share = (part, whole) => (whole ? part / whole : NaN);
+  const share = (part, total) => (total ? part / total : NaN);
   const rows = data.counts.map(([tn, fp, fn, tp]) => ({
     precision: share(tp, tp + fp), recall: share(tp, tp + fn), F1: share(2 * tp, 2 * tp + fp + fn),
   }));
@@ -26,9 +26,9 @@ for (const box of document.querySelectorAll(".thresholds")) {
   const nearest = (wanted) => data.thresholds.reduce(
     (best, value, place) => (Math.abs(value - wanted) < Math.abs(data.thresholds[best] - wanted) ? place : best), 0);
   const slider = make("input", "", { type: "range", min: 0, max: last, step: 1, value: nearest(data.start) });
-  const said = make("output");
-  const label = make("label", `Called ${positive} from a probability of `);
-  label.append(said, slider);
+  const chosen = make("output");
+  const label = make("label", `Predict ${positive} from a probability of `);
+  label.append(chosen, slider);
   box.append(make("p", data.caption), label);
 
   // A square plot: shares from `low` up to 1 on y, x from 0 to 1.
@@ -70,9 +70,9 @@ for (const box of document.querySelectorAll(".thresholds")) {
   const cell = {};
   const line = (...cells) => { const row = make("tr"); row.append(...cells); matrix.append(row); };
   const number = (name) => (cell[name] = make("td", "", { class: "n" }));
-  line(make("th"), make("th", `called ${negative}`, { class: "n" }), make("th", `called ${positive}`, { class: "n" }));
-  line(make("th", `is ${negative}`), number("tn"), number("fp"));
-  line(make("th", `is ${positive}`), number("fn"), number("tp"));
+  line(make("th"), make("th", `predicted ${negative}`, { class: "n" }), make("th", `predicted ${positive}`, { class: "n" }));
+  line(make("th", `actual ${negative}`), number("tn"), number("fp"));
+  line(make("th", `actual ${positive}`), number("fn"), number("tp"));
   for (const name of ["precision", "recall", "F1", "accuracy"]) line(make("th", name), number(name));
 
   const costs = make("div", "", { class: "costs" });
@@ -84,13 +84,13 @@ for (const box of document.querySelectorAll(".thresholds")) {
     return field;
   };
   const prices = [
-    price(`${negative} called ${positive}`, data.costs[0]), price(`${positive} called ${negative}`, data.costs[1]),
+    price(`${negative} predicted as ${positive}`, data.costs[0]), price(`${positive} predicted as ${negative}`, data.costs[1]),
   ];
   const total = make("output");
-  const sum = make("label", "All errors together: ");
+  const sum = make("label", "Total cost: ");
   sum.append(total);
-  const cheapest = make("button", "Go to the lowest cost", { type: "button" });
-  const back = make("button", "Back to the start", { type: "button" });
+  const cheapest = make("button", "Lowest cost", { type: "button" });
+  const back = make("button", "Reset", { type: "button" });
   costs.append(sum, cheapest, back);
 
   const parts = make("div", "", { class: "parts" });
@@ -106,7 +106,7 @@ for (const box of document.querySelectorAll(".thresholds")) {
     const [tn, fp, fn, tp] = data.counts[place];
     const row = { ...rows[place], accuracy: (tn + tp) / (tn + fp + fn + tp) };
     const percent = (value) => (Number.isFinite(value) ? `${(100 * value).toFixed(1)} %` : "–");
-    said.textContent = data.thresholds[place].toFixed(3);
+    chosen.textContent = data.thresholds[place].toFixed(3);
     Object.entries({ tn, fp, fn, tp }).forEach(([name, value]) => { cell[name].textContent = value.toLocaleString("en"); });
     for (const name of ["precision", "recall", "F1", "accuracy"]) cell[name].textContent = percent(row[name]);
     total.textContent = cost(place).toLocaleString("en", { maximumFractionDigits: 1 });
@@ -114,7 +114,7 @@ for (const box of document.querySelectorAll(".thresholds")) {
     dot.setAttribute("visibility", seen ? "visible" : "hidden");
     if (seen) { dot.setAttribute("cx", curve.at.x(row.recall)); dot.setAttribute("cy", curve.at.y(row.precision)); }
     for (const end of ["x1", "x2"]) rule.setAttribute(end, each.at.x(data.thresholds[place]));
-    slider.setAttribute("aria-valuetext", `${said.textContent}: precision ${percent(row.precision)}, recall ${percent(row.recall)}`);
+    slider.setAttribute("aria-valuetext", `${chosen.textContent}: precision ${percent(row.precision)}, recall ${percent(row.recall)}`);
   };
   cheapest.addEventListener("click", () => {
     let best = 0;

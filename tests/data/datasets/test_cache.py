@@ -282,7 +282,7 @@ def test_a_disk_without_room_keeps_nothing_and_training_goes_on(
     assert left_behind() == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "not kept" in caplog.text
-    assert "expected 304 B free" in caplog.text
+    assert "expected 304 bytes free" in caplog.text
 
 
 def test_a_disk_that_fills_up_while_writing_keeps_nothing_half(

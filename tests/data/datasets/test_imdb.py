@@ -1,4 +1,4 @@
-"""IMDB's reviews: which of the two sets is taken, from where, and what is said of it."""
+"""IMDB's reviews: which of the two sets is used, from where, and what the log reports."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ARCHIVE, TABLE = archive(), table()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *, official: bool = True, wheel: bool = True) -> tuple[Fake, Fake]:
-    """Puts made sets in the place of both, from sources that answer or do not."""
+    """Replaces both sets by small ones, from sources that answer or do not."""
     sources: list[Any] = []
     for name, file, content, origin, answers in (
         ("IMDB", "aclImdb_v1.tar.gz", ARCHIVE, "official source", official),
@@ -77,28 +77,28 @@ def test_the_official_set_comes_first_with_its_own_test_part(monkeypatch: pytest
     assert (len(found.train), len(found.validation), len(found.test)) == (72, 8, 20)
     assert found.classes == ("negative", "positive")
     assert (found.provenance.name, found.provenance.origin) == ("IMDB reviews", "official source")
-    assert found.split.endswith("the official test set of 20")
+    assert found.description.endswith("20 test texts (the official test set)")
     assert all(text.startswith("test") for text in found.test.texts)
     assert not any("unsup" in text for text in (*found.train.texts, *found.validation.texts, *found.test.texts))
 
 
-def test_where_it_does_not_answer_the_training_reviews_are_cut_and_that_is_said(
+def test_if_it_does_not_answer_the_training_reviews_are_cut_and_the_log_reports_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     official, wheel = install(monkeypatch, official=False)
     with caplog.at_level(logging.WARNING, logger="lab.data"):
         found = imdb.load()
     assert (official.asked, wheel.asked) == (1, 1)
-    assert any("taking IMDB's 25,000 training reviews instead" in message for message in caplog.messages)
+    assert any("using IMDB's 25,000 training reviews instead" in message for message in caplog.messages)
     assert (len(found.train), len(found.validation), len(found.test)) == (80, 10, 10)
     assert found.provenance.name == imdb.IMDB_TRAIN.title
-    assert all(text.startswith("review") for text in found.train.texts), "other sources of the table are left out"
+    assert all(text.startswith("review") for text in found.train.texts), "rows from other sources are left out"
     assert found.classes == ("negative", "positive")
     for text, label in zip(found.train.texts, found.train.labels, strict=True):
         assert int(text.split(",")[0].split()[1]) % 2 == label
 
 
-def test_what_is_in_the_cache_comes_before_what_must_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_comes_before_any_source(monkeypatch: pytest.MonkeyPatch) -> None:
     official, wheel = install(monkeypatch, official=False)
     first = imdb.load()
     again = imdb.load()
@@ -107,7 +107,7 @@ def test_what_is_in_the_cache_comes_before_what_must_be_fetched(monkeypatch: pyt
     assert again.provenance.origin == "cache"
 
 
-def test_an_official_set_in_the_cache_is_taken_even_where_the_other_is_there_too(
+def test_an_official_set_in_the_cache_is_used_even_if_the_other_is_cached_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     official, wheel = install(monkeypatch)
@@ -132,8 +132,8 @@ def test_both_sets_are_known_by_name() -> None:
     assert set(imdb.IMDB_TRAIN.files) == {"reviews.csv"}
 
 
-def test_a_downloaded_archive_is_kept_whole(tmp_path: Path) -> None:
+def test_a_downloaded_archive_is_kept_packed(tmp_path: Path) -> None:
     (tmp_path / "got").write_bytes(ARCHIVE)
-    assert imdb._whole(tmp_path / "got") == {"aclImdb_v1.tar.gz": ARCHIVE}
+    assert imdb._packed(tmp_path / "got") == {"aclImdb_v1.tar.gz": ARCHIVE}
     with pytest.raises(DataError, match="No such file"):
-        imdb._whole(tmp_path / "missing")
+        imdb._packed(tmp_path / "missing")

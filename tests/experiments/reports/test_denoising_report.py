@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab.report.core import Answer, Table, Text
 
 from experiments.reports.denoising_autoencoder import present
 from experiments.reports.denoising_measures import (
@@ -21,6 +20,7 @@ from experiments.reports.denoising_measures import (
 )
 from experiments.reports.likeness import Likeness
 from lab.report import Report
+from lab.report.items import Answer, Table, Text
 from lab.tasks.images.filters import Filter, Tuned
 from tests.conftest import digits
 

@@ -1,4 +1,4 @@
-"""Measures of two classes against scikit-learn, by hand, and on scores whose answer is planted."""
+"""Metrics of two classes against scikit-learn, by hand, and on data whose answer is known."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ labelled = st.builds(drawn, counts, st.integers(0, 999), st.integers(1, 40))
 @settings(deadline=None)
 def test_counts_and_shares_are_those_of_scikit_learn(given_: tuple[Array, Array, Array], threshold: float) -> None:
     labels, probabilities, _ = given_
-    called = probabilities >= threshold
+    predicted = probabilities >= threshold
     found = scores.confusion(labels, probabilities, threshold)
-    matrix = metrics.confusion_matrix(labels, called, labels=[0, 1])
+    matrix = metrics.confusion_matrix(labels, predicted, labels=[0, 1])
     assert [
         found.true_negative,
         found.false_positive,
         found.false_negative,
         found.true_positive,
     ] == matrix.ravel().tolist()
-    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, called))
-    assert found.precision == pytest.approx(metrics.precision_score(labels, called, zero_division=1))
-    assert found.recall == pytest.approx(metrics.recall_score(labels, called, zero_division=1))
-    assert found.f1 == pytest.approx(metrics.f1_score(labels, called, zero_division=1))
-    assert found.false_positive_rate == pytest.approx(1 - metrics.recall_score(labels, called, pos_label=0))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert found.precision == pytest.approx(
+        metrics.precision_score(labels, predicted, zero_division=np.nan), nan_ok=True
+    )
+    assert found.recall == pytest.approx(metrics.recall_score(labels, predicted, zero_division=np.nan), nan_ok=True)
+    assert found.f1 == pytest.approx(metrics.f1_score(labels, predicted, zero_division=np.nan), nan_ok=True)
+    assert found.false_positive_rate == pytest.approx(1 - metrics.recall_score(labels, predicted, pos_label=0))
     assert found.cost(3, 0.5) == 3 * matrix[0, 1] + 0.5 * matrix[1, 0]
 
 
@@ -56,22 +58,32 @@ def test_counts_and_shares_are_those_of_scikit_learn(given_: tuple[Array, Array,
 @settings(deadline=None)
 def test_many_thresholds_are_as_each_by_itself(given_: tuple[Array, Array, Array]) -> None:
     labels, probabilities, _ = given_
-    tried = scores.candidates(probabilities)
-    assert len(tried) == len(np.unique(probabilities)) + 1
-    assert (np.diff(tried) > 0).all() or tried[0] == tried[1] == 0
-    together = scores.confusion(labels, probabilities, tried)
-    for place, threshold in enumerate(tried):
+    thresholds = scores.candidate_thresholds(probabilities)
+    assert len(thresholds) == len(np.unique(probabilities)) + 1
+    assert (np.diff(thresholds) > 0).all() or thresholds[0] == thresholds[1] == 0
+    together = scores.confusion(labels, probabilities, thresholds)
+    for place, threshold in enumerate(thresholds):
         alone = scores.confusion(labels, probabilities, float(threshold))
         for name in ("true_negative", "false_positive", "false_negative", "true_positive", "precision", "f1"):
-            assert getattr(together, name)[place] == getattr(alone, name)
-    called = {tuple(probabilities >= threshold) for threshold in tried}
-    assert called == {tuple(probabilities >= threshold) for threshold in [*probabilities.tolist(), 0, 2]}
+            np.testing.assert_equal(getattr(together, name)[place], getattr(alone, name))
+    predicted = {tuple(probabilities >= threshold) for threshold in thresholds}
+    assert predicted == {tuple(probabilities >= threshold) for threshold in [*probabilities.tolist(), 0, 2]}
+
+
+def test_a_ratio_without_a_denominator_is_undefined() -> None:
+    nothing = scores.confusion(np.array([0, 0]), np.array([0.1, 0.2]), 0.5)
+    assert nothing.accuracy == 1
+    for ratio in (nothing.precision, nothing.recall, nothing.f1):
+        assert np.isnan(ratio)
+    assert np.isnan(scores.confusion(np.array([1]), np.array([0.9]), 0.5).false_positive_rate)
+    at_many = scores.confusion(np.array([0, 1]), np.array([0.1, 0.8]), np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_equal(at_many.precision, [0.5, 1.0, np.nan])
 
 
 # --- threshold rules --------------------------------------------------------------------------------
 
 LABELS = np.array([0, 0, 1, 0, 0, 1, 1, 1])
-SAID = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9])
+PROBABILITIES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9])
 
 
 @pytest.mark.parametrize(
@@ -80,10 +92,10 @@ SAID = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9])
     ids=str,
 )
 def test_the_cheapest_threshold_is_where_it_was_planted(costs: tuple[float, float], low: float, high: float) -> None:
-    found = scores.cheapest_threshold(LABELS, SAID, *costs)
+    found = scores.cheapest_threshold(LABELS, PROBABILITIES, *costs)
     assert low < found <= high
-    counted = scores.confusion(LABELS, SAID, scores.candidates(SAID)).cost(*costs)
-    assert scores.confusion(LABELS, SAID, found).cost(*costs) == counted.min()
+    counted = scores.confusion(LABELS, PROBABILITIES, scores.candidate_thresholds(PROBABILITIES)).cost(*costs)
+    assert scores.confusion(LABELS, PROBABILITIES, found).cost(*costs) == counted.min()
 
 
 @given(labelled, st.floats(0.1, 5), st.floats(0.1, 5))
@@ -92,31 +104,34 @@ def test_no_threshold_is_cheaper(given_: tuple[Array, Array, Array], one: float,
     labels, probabilities, _ = given_
     found = scores.confusion(labels, probabilities, scores.cheapest_threshold(labels, probabilities, one, other))
     for threshold in [*probabilities.tolist(), 0.0, 1.1]:
-        called = probabilities >= threshold
-        cost = one * (called & (labels == 0)).sum() + other * (~called & (labels == 1)).sum()
+        predicted = probabilities >= threshold
+        cost = one * (predicted & (labels == 0)).sum() + other * (~predicted & (labels == 1)).sum()
         assert found.cost(one, other) <= cost + 1e-9
 
 
 def test_of_thresholds_that_cost_the_same_the_one_nearest_the_ideal_is_taken() -> None:
-    labels, said = np.array([0, 1, 0, 1]), np.array([0.1, 0.3, 0.6, 0.8])
-    assert scores.cheapest_threshold(labels, said, 1, 1) == pytest.approx(0.7)
-    assert scores.cheapest_threshold(labels, said, 0, 0) == pytest.approx(0.45)
-    assert scores.cheapest_threshold(labels, said, 1, 1.001) == pytest.approx(0.2)
+    labels, probabilities = np.array([0, 1, 0, 1]), np.array([0.1, 0.3, 0.6, 0.8])
+    assert scores.cheapest_threshold(labels, probabilities, 1, 1) == pytest.approx(0.7)
+    assert scores.cheapest_threshold(labels, probabilities, 0, 0) == pytest.approx(0.45)
+    assert scores.cheapest_threshold(labels, probabilities, 1, 1.001) == pytest.approx(0.2)
 
 
 def test_the_precise_threshold_has_the_highest_recall_that_its_precision_allows() -> None:
-    assert scores.precise_threshold(LABELS, SAID, 1.0) == pytest.approx(0.5)
-    assert scores.precise_threshold(LABELS, SAID, 4 / 6) == pytest.approx(0.15)
-    assert scores.precise_threshold(LABELS, SAID, 0.5) in (0.0, 0.025, pytest.approx(0.075))
-    assert scores.precise_threshold(LABELS, 1 - SAID, 0.9) is None
-    assert scores.precise_threshold(np.zeros(8, int), SAID, 0.1) is None
+    assert scores.threshold_for_precision(LABELS, PROBABILITIES, 1.0) == pytest.approx(0.5)
+    assert scores.threshold_for_precision(LABELS, PROBABILITIES, 4 / 6) == pytest.approx(0.15)
+    assert scores.threshold_for_precision(LABELS, PROBABILITIES, 0.5) in (0.0, 0.025, pytest.approx(0.075))
+    assert scores.threshold_for_precision(LABELS, 1 - PROBABILITIES, 0.9) is None
+    assert scores.threshold_for_precision(np.zeros(8, int), PROBABILITIES, 0.1) is None
 
 
 def test_the_complete_threshold_is_the_highest_whose_recall_suffices() -> None:
-    assert scores.complete_threshold(LABELS, SAID, 1.0) == pytest.approx(0.15)
-    assert scores.complete_threshold(LABELS, SAID, 0.75) == pytest.approx(0.5)
-    assert scores.complete_threshold(LABELS, SAID, 0.5) == pytest.approx(0.7)
-    assert scores.complete_threshold(LABELS, SAID, 0.0) > 0.9
+    assert scores.threshold_for_recall(LABELS, PROBABILITIES, 1.0) == pytest.approx(0.15)
+    assert scores.threshold_for_recall(LABELS, PROBABILITIES, 0.75) == pytest.approx(0.5)
+    assert scores.threshold_for_recall(LABELS, PROBABILITIES, 0.5) == pytest.approx(0.7)
+    highest = scores.threshold_for_recall(LABELS, PROBABILITIES, 0.0)
+    assert highest is not None
+    assert highest > 0.9
+    assert scores.threshold_for_recall(np.zeros(8, int), PROBABILITIES, 0.5) is None
 
 
 # --- areas ------------------------------------------------------------------------------------------
@@ -131,23 +146,23 @@ def test_areas_are_those_of_scikit_learn_with_weights_and_ties(given_: tuple[Arr
     roc = scores.roc_areas(labels, probabilities, both)
     average = scores.average_precisions(labels, probabilities, both)
     for row, weight in enumerate(both):
-        held: dict[str, Any] = {"sample_weight": weight}
-        assert roc[row] == pytest.approx(metrics.roc_auc_score(labels, probabilities, **held))
-        assert average[row] == pytest.approx(metrics.average_precision_score(labels, probabilities, **held))
+        options: dict[str, Any] = {"sample_weight": weight}
+        assert roc[row] == pytest.approx(metrics.roc_auc_score(labels, probabilities, **options))
+        assert average[row] == pytest.approx(metrics.average_precision_score(labels, probabilities, **options))
 
 
 def test_an_interval_holds_its_area_and_is_the_same_again() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 300)
-    said = labels + rng.normal(0, 1, 300)
+    probabilities = labels + rng.normal(0, 1, 300)
     for area in (scores.roc_areas, scores.average_precisions):
-        whole, low, high = scores.with_interval(area, labels, said)
-        assert low < whole < high
+        value, low, high = scores.bootstrap_interval(area, labels, probabilities)
+        assert low < value < high
         assert 0.03 < high - low < 0.2
-        assert scores.with_interval(area, labels, said) == (whole, low, high)
-        wider = scores.with_interval(area, labels[:60], said[:60], samples=200)
+        assert scores.bootstrap_interval(area, labels, probabilities) == (value, low, high)
+        wider = scores.bootstrap_interval(area, labels[:60], probabilities[:60], samples=200)
         assert wider[2] - wider[1] > 1.4 * (high - low)
-    roc, low, high = scores.with_interval(scores.roc_areas, labels, said)
+    roc, low, high = scores.bootstrap_interval(scores.roc_areas, labels, probabilities)
     positive, negative = np.bincount(labels)[::-1]
     spread = roc * (1 - roc)  # (Hanley and McNeil, 1982)
     spread += (positive - 1) * (roc / (2 - roc) - roc**2) + (negative - 1) * (2 * roc**2 / (1 + roc) - roc**2)
@@ -156,10 +171,7 @@ def test_an_interval_holds_its_area_and_is_the_same_again() -> None:
 
 def test_perfect_scores_have_an_interval_of_no_width() -> None:
     labels = np.array([0] * 20 + [1] * 5)
-    assert scores.with_interval(scores.roc_areas, labels, labels.astype(float), samples=50) == (1, 1, 1)
-
-
-# --- shares and calibration -------------------------------------------------------------------------
+    assert scores.bootstrap_interval(scores.roc_areas, labels, labels.astype(float), samples=50) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -176,58 +188,4 @@ def test_perfect_scores_have_an_interval_of_no_width() -> None:
     ],
 )
 def test_wilsons_interval_has_its_known_values(count: int, total: int, low: float, high: float) -> None:
-    assert scores.wilson(count, total) == pytest.approx((low, high), abs=6e-5)
-
-
-def test_sigmoid_is_the_logistic_function_and_never_overflows() -> None:
-    assert scores.sigmoid(np.array([0.0, math.log(3), -math.log(3)])) == pytest.approx([0.5, 0.75, 0.25])
-    assert scores.sigmoid(np.array([-1e4, 1e4], np.float32)).tolist() == [0.0, 1.0]
-    assert scores.sigmoid(np.zeros(1, np.float32)).dtype == np.float64
-
-
-@pytest.mark.parametrize("planted", [0.4, 1.0, 2.5])
-def test_the_temperature_that_was_planted_is_found(planted: float) -> None:
-    rng = np.random.default_rng(0)
-    true = rng.normal(0, 2, 40_000)
-    labels = (rng.random(40_000) < scores.sigmoid(true)).astype(int)
-    found = scores.fit_temperature(labels, true * planted)
-    assert found == pytest.approx(planted, rel=0.03)
-    loss = [scores.cross_entropy(labels, scores.sigmoid(true * planted / (found * by))) for by in (0.98, 1, 1.02)]
-    assert loss[1] == min(loss)
-
-
-def test_the_scaling_that_was_planted_is_found() -> None:
-    rng = np.random.default_rng(0)
-    true = rng.normal(0, 2, 40_000)
-    labels = (rng.random(40_000) < scores.sigmoid(true)).astype(int)
-    found = scores.fit_scaling(labels, 2.5 * true + 0.7)
-    assert found.temperature == pytest.approx(2.5, rel=0.03)
-    assert found.bias == pytest.approx(0.7, abs=0.06)
-    assert found(2.5 * true + 0.7) == pytest.approx(true, abs=0.3)
-    assert scores.fit_scaling(np.array([0, 0, 0]), np.array([0.1, 0.2, 0.2])).bias == pytest.approx(0.2), "bounded"
-
-
-@given(labelled)
-@settings(deadline=None)
-def test_brier_and_cross_entropy_are_those_of_scikit_learn(given_: tuple[Array, Array, Array]) -> None:
-    labels, said, _ = given_
-    said = 0.001 + 0.998 * said
-    assert scores.brier(labels, said) == pytest.approx(metrics.brier_score_loss(labels, said))
-    assert scores.cross_entropy(labels, said) == pytest.approx(metrics.log_loss(labels, said, labels=[0, 1]))
-
-
-def test_being_wholly_wrong_costs_a_finite_number() -> None:
-    assert 10 < scores.cross_entropy(np.array([0, 1]), np.array([1.0, 0.0])) < 100
-
-
-def test_reliability_by_hand() -> None:
-    labels, said = np.array([0, 1, 0, 1, 1, 1]), np.array([0.1, 0.15, 0.5, 0.7, 0.9, 1.0])
-    found = scores.reliability(labels, said, bins=4)
-    assert found.said == pytest.approx([0.125, 0.6, 0.95])
-    assert found.came.tolist() == [0.5, 0.5, 1.0]
-    assert found.count.tolist() == [2, 2, 2]
-    assert found.error == pytest.approx((0.375 + 0.1 + 0.05) / 3)
-    uneven = scores.reliability(np.array([1, 1, 1, 0]), np.array([0.8, 0.8, 0.8, 0.2]))
-    assert uneven.error == pytest.approx(0.2)
-    assert scores.reliability(np.array([1, 0, 0, 0]), np.array([0.9, 0.1, 0.1, 0.1])).error == pytest.approx(0.1)
-    assert scores.reliability(np.array([1, 0, 0, 0]), np.array([0.3, 0.1, 0.1, 0.1]), 2).error == pytest.approx(0.1)
+    assert scores.wilson_interval(count, total) == pytest.approx((low, high), abs=6e-5)
