@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STEPS = "tests/engine/test_steps.py"
 ALIKE = f"{STEPS}::test_however_steps_run_they_train_the_same"
+CARRIED = "tests/engine/test_carried_state.py::test_the_state_after_an_epoch_is_that_of_a_plain_loop_over_its_batches"
 ENGINE = [
     f"{ALIKE}[fused]",
     f"{ALIKE}[fused, one batch]",
@@ -21,8 +22,7 @@ ENGINE = [
     "tests/engine/test_order.py",
     "tests/engine/test_own_steps.py",
     "tests/engine/test_ragged_steps.py",
-    "tests/engine/test_carried_state.py::"
-    "test_the_state_after_an_epoch_is_that_of_a_plain_loop_over_its_batches[fused]",
+    f"{CARRIED}[fused]",
     "tests/engine/test_keras_private.py",
     "tests/data/test_device.py",
 ]
