@@ -1,4 +1,4 @@
-"""Runs that are killed at a place of one's choice, gone on with, and compared with one that was never touched."""
+"""Runs that are killed at a chosen place, resumed, and compared with an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 
 class Noisy(Toy):
-    """The toy with all that has a state: dropout, Adam, a schedule, moving averages, metrics."""
+    """The toy with everything that has a state: dropout, Adam, a schedule, moving averages, metrics."""
 
     trainer = {
         **{**Toy.trainer, "epochs": 3, "checkpoint_every": 5, "patience": 2},
@@ -48,7 +48,7 @@ def quiet() -> Console:
 
 
 def tick(patch: pytest.MonkeyPatch) -> None:
-    """Lets a second pass whenever checkpoints look at the clock, and none count as their cost."""
+    """Lets a second pass whenever checkpointing reads the clock, and ignores the cost of saving."""
     patch.setattr("lab.callbacks.checkpointing.time", types.SimpleNamespace(monotonic=itertools.count().__next__))
     patch.setattr("lab.callbacks.checkpointing.MOST_OF_THE_TIME", float("inf"))
 
@@ -69,7 +69,7 @@ class Dies(lab.Callback):
 
 @contextlib.contextmanager
 def dying_after(patch: pytest.MonkeyPatch, owner: Any, name: str, times: int = 1) -> Iterator[None]:
-    """Raises after a method's n-th call that ends well."""
+    """Raises after the n-th successful call of a method."""
     left, method = itertools.count(1), getattr(owner, name)
 
     def dies(*args: Any, **rest: Any) -> Any:
@@ -89,14 +89,14 @@ def train(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks:
 
 
 def with_callbacks(experiment: lab.Experiment[Any], callbacks: Sequence[Any]) -> lab.Experiment[Any]:
-    """Makes callbacks the experiment's own, which may be others when a run is gone on with."""
+    """Makes callbacks the experiment's own, which may differ when a run is resumed."""
     own = experiment.callbacks
     experiment.callbacks = lambda: [*own(), *callbacks]  # type: ignore[method-assign]
     return experiment
 
 
 def go_on(path: Path, *callbacks: Any, report: bool = False, **options: Any) -> Run:
-    """Goes on as `lab.resume` does, and makes no report."""
+    """Resumes as `lab.resume` does, without a report unless asked."""
     run = Run.load(path)
     trainer, experiment = lab.Trainer(**run.trainer), with_callbacks(experiment_of(run), callbacks)
     return trainer.resume(experiment, run, console=quiet(), report=report, **options)
@@ -108,7 +108,7 @@ def killed(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks
 
 
 def last(run: Run) -> Checkpoint:
-    """The newest checkpoint after a whole epoch."""
+    """The newest checkpoint after a complete epoch."""
     folder = CheckpointManager(run.path / "checkpoints")
     return folder.load([entry for entry in folder.index if entry["kind"] == EPOCH][-1])
 

@@ -16,9 +16,11 @@ from rich.console import Console
 
 import lab
 from experiments.autoencoder import Autoencoder
-from lab.callbacks.base import Position
-from lab.callbacks.checkpointing import Checkpoints
-from lab.trainer.fit import batches_for, prepare_model
+from lab.callbacks.checkpointing import Checkpointing
+from lab.callbacks.progress import Progress
+from lab.engine.execution import prepare_model
+from lab.engine.keras_private import flatten_layers
+from lab.trainer.fit import batches_for
 from lab.trainer.registry import load
 from tests.benchmarks import tasks
 from tests.benchmarks.worker import Turns
@@ -77,7 +79,7 @@ def bare(turns: Turns) -> None:
     model = experiment.build(data)
     train, validation = batches_for(trainer, data)
     prepare_model(model, trainer, [])
-    callbacks = [Position(train), WholeEpoch(turns, train.steps_per_epoch)]
+    callbacks = [Progress(train), WholeEpoch(turns, train.steps_per_epoch)]
     experiment.fit(model, train, validation, epochs=turns.count, callbacks=callbacks, verbose=0)
 
 
@@ -96,16 +98,16 @@ def checkpoints(turns: Turns) -> None:
     name, share = turns.options["experiment"], float(turns.options["share"])
     lab.backend.select(None)
     saved: list[float] = []
-    save = Checkpoints._save
+    save = Checkpointing._save
 
-    def timed(self: Checkpoints, *rest: Any) -> None:
+    def timed(self: Checkpointing, *rest: Any) -> None:
         began = time.perf_counter()
         save(self, *rest)
         saved.append(time.perf_counter() - began)
 
     rest = {"reference_runs": "none"} if name == "denoising_autoencoder" else {}
     trainer = lab.Trainer(epochs=5, limit_batches=share if share < 1 else None, run_dir=turns.folder / "run")
-    with mock.patch.object(Checkpoints, "_save", timed):
+    with mock.patch.object(Checkpointing, "_save", timed):
         run = trainer.run(load(name)(**rest), console=Console(file=io.StringIO()), report=False)
     ended = [row["seconds"] for row in run.history]
     saving = statistics.median(saved)  # history's row of an epoch is written before that epoch is saved
@@ -139,7 +141,7 @@ def _epochs(experiment: Any, data: lab.Data, batch: int | None, epochs: int, lim
     train, validation = batches_for(trainer, data)
     validation.steps_per_epoch = 1
     prepare_model(model, trainer, [])
-    experiment.fit(model, train, validation, epochs=epochs, callbacks=[Position(train), Timer()], verbose=0)
+    experiment.fit(model, train, validation, epochs=epochs, callbacks=[Progress(train), Timer()], verbose=0)
     return took[1:]
 
 
@@ -167,7 +169,7 @@ def peak(turns: Turns) -> None:
     for epoch, seconds in enumerate(_epochs(experiment, data, None, 6, limit), 1):
         shapes = [np.shape(batch[0]) for batch in train.epoch(epoch)]
         rows, tokens = sum(shape[0] for shape in shapes), sum(math.prod(shape) for shape in shapes)
-        reached.append(sum(flops(layer, rows, tokens) for layer in model._flatten_layers()) / seconds)
+        reached.append(sum(flops(layer, rows, tokens) for layer in flatten_layers(model)) / seconds)
     turns.end(peak=max(rates), step=max(reached))  # in some epochs a program for another width is compiled
 
 
@@ -180,7 +182,7 @@ def flops(layer: Any, rows: int, tokens: int) -> float:
     if isinstance(layer, keras.layers.LSTM):
         return 6.0 * tokens * sum(int(np.prod(weight.shape)) for weight in layer.cell.weights if len(weight.shape) == 2)
     if isinstance(layer, keras.layers.Dense):
-        times = tokens if len(layer._inbound_nodes[0].outputs[0].shape) == 3 else rows
+        times = tokens if len(layer.output.shape) == 3 else rows
         first = int(layer.kernel.shape[0]) == 784  # no gradient of the image is asked for
         return (4.0 if first else 6.0) * times * float(np.prod(layer.kernel.shape))
     return 0.0

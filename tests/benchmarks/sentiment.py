@@ -11,9 +11,11 @@ import numpy as np
 
 import lab
 from experiments.sentiment_analysis import SentimentAnalysis
-from lab.callbacks.base import Averages, CarriedState, Position
+from lab.callbacks.progress import Progress
+from lab.callbacks.weights import AveragedWeights, ResetStates
 from lab.data import Batches, Data
-from lab.trainer.fit import batches_for, prepare_model
+from lab.engine.execution import prepare_model
+from lab.trainer.fit import batches_for
 from lab.trainer.optimizers import configure
 from lab.trainer.trainer import Trainer
 from tests.benchmarks import tasks
@@ -72,7 +74,7 @@ def with_lab(turns: Turns) -> None:
     _configured(model, trainer, train, turns)
     prepare_model(model, trainer, [])
     validation.steps_per_epoch = 1  # only the training is timed
-    callbacks = [Position(train), CarriedState(), Clock(turns, train.steps_per_epoch), Averages()]
+    callbacks = [Progress(train), ResetStates(), AveragedWeights(), Clock(turns, train.steps_per_epoch)]
     experiment.fit(model, train, validation, epochs=turns.count, callbacks=callbacks, verbose=0)
 
 

@@ -52,9 +52,7 @@ def _watch(marks: list[tuple[str, float]], began: float) -> None:
             sys.__stdout__.flush()  # type: ignore[union-attr]
             os._exit(0)
 
-    from keras.src.backend.tensorflow import trainer
-
-    trainer.callbacks_module.CallbackList = First
+    keras.callbacks.CallbackList = First
 
 
 if __name__ == "__main__":

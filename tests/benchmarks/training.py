@@ -7,8 +7,10 @@ from typing import Any
 import keras
 
 import lab
-from lab.callbacks.base import CarriedState, Position
-from lab.trainer.fit import batches_for, prepare_model
+from lab.callbacks.progress import Progress
+from lab.callbacks.weights import ResetStates
+from lab.engine.execution import prepare_model
+from lab.trainer.fit import batches_for
 from tests.benchmarks import tasks
 from tests.benchmarks.worker import Turns
 
@@ -43,7 +45,7 @@ def with_lab(turns: Turns) -> None:
     tasks.begin(model, turns.folder)
     train, validation = batches_for(trainer, data)
     prepare_model(model, trainer, [])
-    callbacks = [Position(train), CarriedState(), Clock(turns, train.steps_per_epoch)]
+    callbacks = [Progress(train), ResetStates(), Clock(turns, train.steps_per_epoch)]
     experiment.fit(model, train, validation, epochs=turns.count, callbacks=callbacks, verbose=0)
 
 

@@ -68,10 +68,10 @@ def train(model: keras.Model, *, epochs: int = 3, **options: Any) -> History:
 
 
 @functools.cache
-def eager_reference(**batching: Any) -> tuple[History, list[np.ndarray]]:
+def eager_reference(**options: Any) -> tuple[History, list[np.ndarray]]:
     """The history and the variables of the model, trained step by step without a compiler."""
     model = build(**EAGER)
-    return train(model, **batching), state(model)
+    return train(model, **options), state(model)
 
 
 def numbers(history: Mapping[str, Any]) -> History:

@@ -1,4 +1,4 @@
-"""The fused loop and exact resume on JAX: the same tests, in a process whose Keras runs on it."""
+"""The engine and exact resume on JAX: the same tests, in a process whose Keras runs on it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FUSED = "tests/data/test_feed.py"
-KILLED = "tests/test_resuming.py::test_whatever_the_data_and_the_knobs"
-CALLED = "tests/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same"
-DENSE = "tests/layers/test_dense.py"
-HELD = "tests/data/test_held.py"
-NAMES = "tests/test_checkpoint.py::test_an_optimizer_built_by_itself_has_the_names_that_fit_gives_it"
-CLOCK = "tests/test_trainer.py::test_a_cosine_by_the_clock_falls_from_epoch_to_epoch"
+STEPS = "tests/engine/test_steps.py"
+ALIKE = f"{STEPS}::test_however_steps_run_they_train_the_same"
+CARRIED = "tests/engine/test_carried_state.py::test_the_state_after_an_epoch_is_that_of_a_plain_loop_over_its_batches"
+ENGINE = [
+    f"{ALIKE}[fused]",
+    f"{ALIKE}[fused, one batch]",
+    f"{STEPS}::test_an_epoch_continues_from_any_step_to_the_bit[4]",
+    f"{STEPS}::test_after_training_the_model_trains_with_keras",
+    f"{STEPS}::test_a_model_that_cannot_be_fused_runs_step_by_step",
+    "tests/engine/test_order.py",
+    "tests/engine/test_own_steps.py",
+    "tests/engine/test_ragged_steps.py",
+    f"{CARRIED}[fused]",
+    "tests/engine/test_keras_private.py",
+    "tests/data/test_device.py",
+]
+RESUME = [
+    "tests/trainer/test_resuming.py::test_whatever_the_data_and_the_knobs[fused]",
+    "tests/callbacks/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same[13]",
+    "tests/callbacks/test_weights.py",
+    "tests/checkpoints/test_checkpoint.py::test_an_optimizer_built_by_itself_has_the_names_that_fit_gives_it",
+    "tests/checkpoints/test_variables.py",
+    "tests/trainer/test_trainer.py::test_a_cosine_by_the_clock_falls_from_epoch_to_epoch",
+]
 
 
-@pytest.mark.parametrize(
-    "tests",
-    [
-        [FUSED, HELD, DENSE, "-k", "not tensorflow and not shuffle and not limit"],
-        [f"{KILLED}[fused]", f"{CALLED}[13]", CLOCK, NAMES],
-    ],
-    ids=["trains as Keras does", "goes on exactly"],
-)
+@pytest.mark.parametrize("tests", [ENGINE, RESUME], ids=["trains the same", "resumes exactly"])
 def test_it_is_the_same_on_jax(tests: list[str], tmp_path: Path) -> None:
     pytest.importorskip("jax")
     done = subprocess.run(

@@ -36,11 +36,11 @@ from tests.engine.models import (
 @pytest.mark.parametrize(
     ("compiled", "batching"),
     [
-        ({**FUSED, "steps_per_execution": 4}, {"stop": 17}),
-        ({**FUSED, "steps_per_execution": 7}, {"stop": 17}),
-        ({**FUSED, "steps_per_execution": 4}, {"limit": 1, "shuffle": False}),
-        ({**STEP_BY_STEP, "steps_per_execution": 4}, {"stop": 17}),
-        ({"run_eagerly": True, "steps_per_execution": 4}, {"stop": 17}),
+        ({**FUSED, "steps_per_execution": 4}, {"stop": 10, "epochs": 2}),
+        ({**FUSED, "steps_per_execution": 7}, {"stop": 10, "epochs": 2}),
+        ({**FUSED, "steps_per_execution": 4}, {"limit": 1, "shuffle": False, "epochs": 3}),
+        ({**STEP_BY_STEP, "steps_per_execution": 4}, {"stop": 10, "epochs": 2}),
+        ({"run_eagerly": True, "steps_per_execution": 4}, {"stop": 10, "epochs": 2}),
     ],
     ids=["fused", "fused, an epoch in a call", "fused, one batch", "step by step", "eager, four in a call"],
 )
