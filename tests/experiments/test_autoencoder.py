@@ -31,7 +31,7 @@ def quiet() -> Console:
 def trained(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
     """A small autoencoder, trained on generated digits."""
     experiment = Autoencoder(data=digits_file, latent_dim=3, hidden_units=(64,))
-    trainer = lab.Trainer(epochs=40, batch_size=32, run_dir=tmp_path_factory.mktemp("run"))
+    trainer = lab.Trainer(epochs=15, batch_size=16, jit=False, run_dir=tmp_path_factory.mktemp("run"))
     return trainer.run(experiment, console=quiet())
 
 
@@ -149,9 +149,9 @@ def test_a_few_hundred_real_digits_are_learnt_better_than_by_pca_of_two(monkeypa
 
     class Few(Autoencoder):
         def prepare(self) -> lab.Data:
-            return lab.Data(data.train.head(800), data.validation.head(200), data.test.head(1000), data.provenance)
+            return lab.Data(data.train.head(800), data.validation.head(100), data.test.head(300), data.provenance)
 
-    run = lab.Trainer(epochs=30, batch_size=64).run(Few(hidden_units=(128,)), console=quiet())
+    run = lab.Trainer(epochs=15, batch_size=32).run(Few(hidden_units=(128,)), console=quiet())
     bound = Pca(run.data.train.x, 2).error(run.data.test.x, 2)
     assert 0.04 < bound < 0.07  # real digits, not some other arrays
     assert run.metrics["test_mse"] < 0.6 * bound

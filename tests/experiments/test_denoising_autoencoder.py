@@ -50,7 +50,7 @@ def _briefly() -> Iterator[None]:
 def trained(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> lab.Run:
     """A small denoising autoencoder, trained on generated digits, and its reference runs."""
     experiment = DenoisingAutoencoder(data=digits_file, **SMALL)
-    trainer = lab.Trainer(epochs=25, batch_size=32, run_dir=tmp_path_factory.mktemp("run"))
+    trainer = lab.Trainer(epochs=12, batch_size=16, jit=False, run_dir=tmp_path_factory.mktemp("run"))
     return trainer.run(experiment, console=quiet())
 
 
@@ -270,7 +270,7 @@ def test_a_few_thousand_real_digits_teach_it_to_beat_every_filter(monkeypatch: p
 
     class Few(DenoisingAutoencoder):
         def prepare(self) -> lab.Data:
-            few = lab.Data(data.train.head(4000), data.validation.head(500), data.test.head(500), data.provenance)
+            few = lab.Data(data.train.head(3000), data.validation.head(100), data.test.head(150), data.provenance)
             validation, test = (
                 dataclasses.replace(split, x=self.add_noise(split.y, (0.5, 0.5), 1))
                 for split in (few.validation, few.test)
@@ -278,11 +278,11 @@ def test_a_few_thousand_real_digits_teach_it_to_beat_every_filter(monkeypatch: p
             return dataclasses.replace(few, validation=validation, test=test)
 
     experiment = Few(hidden_units=(256,), latent_dim=64, reference_runs="none")
-    run = lab.Trainer(epochs=15, batch_size=64).run(experiment, console=quiet())
-    assert run.metrics["noisy_psnr_db"] == pytest.approx(9.39, abs=0.05)
+    run = lab.Trainer(epochs=10, batch_size=64).run(experiment, console=quiet())
+    assert run.metrics["noisy_psnr_db"] == pytest.approx(9.39, abs=0.1)
     (table, _) = [item for item in items(run, "table") if item["columns"][:2] == ["method", "MSE"]]
     scores = {row[0]: float(row[3].partition(" ")[0]) for row in table["rows"]}
-    assert scores["3x3 median"] == pytest.approx(14.2, abs=0.15)
+    assert scores["3x3 median"] == pytest.approx(14.2, abs=0.3)
     own = scores.pop("denoising autoencoder")
     assert own > max(scores.values())
-    assert own > 16.5
+    assert own > 16
