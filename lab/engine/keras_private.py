@@ -17,7 +17,7 @@ def flatten_layers(model: keras.Model) -> list[Any]:
     return list(model._flatten_layers())
 
 
-def symbolic_build(model: keras.Model, batch: Any) -> None:
+def symbolic_build(model: keras.Model, batch: Any, *, optimizer: bool = True) -> None:
     """Creates the variables of layers, metrics, losses and optimizer that do not exist yet, as `Model.fit` does.
 
     On TensorFlow, as there, a model whose `train_step` is its own need not have a `call`: what cannot be created
@@ -26,15 +26,22 @@ def symbolic_build(model: keras.Model, batch: Any) -> None:
     Args:
         model: a compiled model.
         batch: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, arrays or tensors; only shapes and dtypes are used.
+        optimizer: False leaves the optimizer's variables for later, when it may be other layers that are trained.
 
     Raises:
         RuntimeError: the model cannot be called on the batch.
     """
+    later = not optimizer and model.optimizer is not None and not model.optimizer.built
+    if later:
+        model.optimizer.built = True
     try:
         model._symbolic_build(data_batch=batch)
     except RuntimeError:
         if keras.backend.backend() == "jax" or type(model).train_step is keras.Model.train_step:
             raise
+    finally:
+        if later:
+            model.optimizer.built = False
 
 
 def initial_epoch(model: keras.Model) -> int | None:

@@ -26,6 +26,7 @@ from lab.data.batching import batched
 from lab.engine.execution import create_variables, prepare_model
 from lab.engine.keras_private import symbolic_build
 from lab.engine.names import log_names
+from lab.engine.steps import has_own_step
 from lab.errors import ModelError, RunError, StopRequested, UsageError
 from lab.experiment import Experiment
 from lab.runs.run import Run
@@ -104,7 +105,8 @@ class Fit:
         self.epochs = epochs_for(trainer, self.train)
         check_callbacks(model, self.given)
         prepare_model(model, trainer, self.given)
-        symbolic_build(model, next(self.train.epoch(0)))
+        own_step = has_own_step(model, "train")  # whose logs are found by tracing it, with the optimizer's variables
+        symbolic_build(model, next(self.train.epoch(0)), optimizer=own_step)
         names, validated = log_names(model, self.train, "train"), log_names(model, self.validation, "test")
         known = None if names is None or validated is None else names | {f"val_{name}" for name in validated}
         check_monitor(trainer.monitor, known, self.given)

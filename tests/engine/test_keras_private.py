@@ -43,6 +43,19 @@ def test_symbolic_build() -> None:
         assert np.array_equal(keras.ops.convert_to_numpy(variable), value)
 
 
+def test_symbolic_build_may_leave_the_optimizer_for_later() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    model.layers[0].trainable = False
+    batch = (np.zeros((4, 3), np.float32), np.zeros((4, 1), np.float32))
+    keras_private.symbolic_build(model, batch, optimizer=False)
+    assert not model.optimizer.built
+    assert len(model.metrics_variables) == 4
+    model.layers[0].trainable = True
+    keras_private.symbolic_build(model, batch)
+    assert len(model.optimizer.variables) == 2 + 2 * 4, "iterations, rate, two moments of four weights"
+
+
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="Keras builds a model on JAX by its call alone")
 def test_symbolic_build_leaves_a_model_without_a_call_to_its_own_step() -> None:
     class NoCall(keras.Model):  # type: ignore[misc]  # Keras has no types

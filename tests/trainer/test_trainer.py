@@ -446,7 +446,7 @@ def test_a_terminal_gets_bars() -> None:
     lab.Trainer(epochs=2).run(Toy(), console=console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "epoch 2/2" in text
-    assert "whole" in text
+    assert "training" in text
     assert "examples/s" in text
 
 
