@@ -60,9 +60,9 @@ def write(
 def _origin(reviews: LabelledSplits) -> str:
     text = f"{reviews.provenance.name} ({reviews.provenance.origin}): {reviews.description}."
     if reviews.provenance.name == imdb.IMDB_TRAIN.title:
-        text += """ This is not the official test set, whose source did not answer: the test texts were held out
-        from the 25,000 official training texts. A film has up to 30 reviews among these, so that a test review may
-        be of a film in the training texts; the official test set has other films."""
+        text += """ This is not the official test set, which `lab data fetch imdb` fetches if its source answers: the
+        test texts were held out from the 25,000 official training texts. A film has up to 30 reviews among these, so
+        that a test review may be of a film in the training texts; the official test set has other films."""
     return text
 
 
@@ -119,8 +119,8 @@ def _why(found: measures.TradeOff, classes: tuple[str, str], report: lab.Report)
         chosen = int(picker.true_positive + picker.false_positive)
         low, high = wilson_interval(int(picker.true_positive), chosen)
         share = f"{int(picker.true_positive) / chosen:.1%} ({low:.1%} to {high:.1%})" if chosen else "undefined"
-        text += f""" With a threshold of {found.quote:.3f}, which has a precision of {strict} on validation texts,
-        {int(picker.false_positive):,} of {chosen:,} are wrong: a precision of {share}. It leaves
+        text += f""" With a threshold of {found.quote:.3f}, which has a precision of at least {strict} on validation
+        texts, {int(picker.false_positive):,} of {chosen:,} are wrong: a precision of {share}. It leaves
         {1 - float(picker.recall):.1%} of the {positive} texts unused, which costs nothing. Both use the same network;
         only the threshold differs."""
     report.answer("Why does the trade-off of precision and recall matter here?", text)

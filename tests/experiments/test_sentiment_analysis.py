@@ -1,4 +1,4 @@
-"""The sentiment classifier: what it learns from, what its report says, and what it says of a user's texts."""
+"""The sentiment classifier: its data, its report, and its predictions for a user's texts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lab.cli.main import main
 from lab.data.io.words import tokenise
 from lab.data.ragged import Ragged
 from lab.errors import SettingsError, UsageError
+from lab.tasks.text.adversarial import AdversarialModel
 from tests.conftest import write_reviews
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +36,7 @@ def experiment(reviews_file: Path) -> SentimentAnalysis:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, experiment: SentimentAnalysis) -> lab.Run:
-    """A small one that has learnt made reviews in one epoch."""
+    """A small model, trained on generated reviews for one epoch."""
     folder = tmp_path_factory.mktemp("run") / "run"
     trainer = lab.Trainer(epochs=1, batch_size=8, learning_rate=0.05, warmup_steps=0, jit=False, run_dir=folder)
     return trainer.run(experiment, console=Console(file=io.StringIO(), width=120))
@@ -44,7 +46,7 @@ def items(run: lab.Run, kind: str) -> list[dict[str, Any]]:
     return [item for item in run.report["items"] if item["kind"] == kind]
 
 
-def say(run: lab.Run, *inputs: str, **options: Any) -> list[str | lab.LabError]:
+def predict(run: lab.Run, *inputs: str, **options: Any) -> list[str | lab.LabError]:
     return list(SentimentAnalysis().predict(run, inputs, Options(**options)))
 
 
@@ -52,7 +54,7 @@ def say(run: lab.Run, *inputs: str, **options: Any) -> list[str | lab.LabError]:
 
 
 def planted(path: Path) -> Path:
-    """Reviews with a word of their own, said twice, and a word that they share with the review before."""
+    """Reviews that each repeat a unique word, and share a word with the review before."""
     letters = "abcdefghijklmnopqrst"
     names = [one + other for one in letters for other in letters]
     rows = [
@@ -73,15 +75,15 @@ def test_no_word_of_validation_or_test_texts_is_counted(tmp_path: Path) -> None:
     assert data.sizes() == {"train": 320, "validation": 40, "test": 40}
     own = [word for word in held_out if word.startswith("own")]
     assert len(own) == 80
-    assert not set(own) & set(made.words.words), "words of theirs alone"
+    assert not set(own) & set(made.words.words), "words of these texts alone"
     split = [word for word in held_out if word.startswith("shared") and learnt[word] == 1]
     assert len(split) > 20
-    assert not set(split) & set(made.words.words), "words whose count they would raise to two"
+    assert not set(split) & set(made.words.words), "words whose count these texts would raise to two"
     expected = sorted((-count, word) for word, count in learnt.items() if count >= 2)
     assert list(made.words.words) == [word for _, word in expected]
 
 
-def test_the_vocabulary_is_no_larger_than_was_asked_for(reviews_file: Path) -> None:
+def test_the_vocabulary_has_the_size_of_the_setting(reviews_file: Path) -> None:
     made = SentimentAnalysis(data=reviews_file, vocabulary=5, **SMALL)
     made.prepare()
     assert len(made.words.words) == 5
@@ -103,7 +105,7 @@ def test_texts_are_read_as_words_and_labels_as_numbers(trained: lab.Run, experim
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"cut": "front"}, "cut=front: expected"),
         ({"min_precision": 0}, "min_precision=0: expected"),
@@ -112,15 +114,15 @@ def test_texts_are_read_as_words_and_labels_as_numbers(trained: lab.Run, experim
     ],
     ids=str,
 )
-def test_a_wrong_setting_is_said_before_any_training(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_a_wrong_setting_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         SentimentAnalysis(**values)
 
 
 # --- report -----------------------------------------------------------------------------------------
 
 
-def test_it_learns_what_can_be_told_apart(trained: lab.Run) -> None:
+def test_it_learns_separable_texts(trained: lab.Run) -> None:
     metrics = trained.metrics
     assert metrics["test_accuracy"] > 0.85
     assert metrics["test_roc_auc"] > 0.9
@@ -178,7 +180,7 @@ print(json.dumps(TextClassifier(model, scaling).probabilities(json.loads(sys.arg
 """
 
 
-def test_a_saved_model_says_the_same_of_raw_texts_in_a_new_process(trained: lab.Run) -> None:
+def test_a_saved_model_predicts_the_same_for_raw_texts_in_a_new_process(trained: lab.Run) -> None:
     from lab.tasks.classification.calibration import Scaling
     from lab.tasks.text.classifier import TextClassifier
 
@@ -215,9 +217,7 @@ def test_a_text_is_described(trained: lab.Run, capsys: pytest.CaptureFixture[str
     assert (code, out.split(",")[0]) == (0, "bad")
 
 
-def test_a_csv_file_comes_back_with_two_columns_more(
-    trained: lab.Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_csv_file_gets_two_more_columns(trained: lab.Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "asked.CSV"
     rows = [("1", "superb, brilliant and funny"), ("2", ""), ("3", 'an "awful"\nboring film')]
     with path.open("w", newline="") as file:
@@ -231,7 +231,7 @@ def test_a_csv_file_comes_back_with_two_columns_more(
     assert float(written[1][3]) > 0.5 > float(written[3][3])
 
 
-def test_lines_of_standard_input_are_answered_one_by_one(
+def test_lines_of_standard_input_are_classified_one_by_one(
     trained: lab.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("superb brilliant funny film\n\nawful boring film\n"))
@@ -245,18 +245,18 @@ def test_lines_of_standard_input_are_answered_one_by_one(
     ]
 
 
-def test_a_file_that_is_no_table_is_one_text(trained: lab.Run, tmp_path: Path) -> None:
+def test_any_other_file_is_one_text(trained: lab.Run, tmp_path: Path) -> None:
     (tmp_path / "review.txt").write_text("superb\nbrilliant, moving, funny")
-    (said,) = say(trained, str(tmp_path / "review.txt"))
-    assert str(said).startswith("good, probability ")
+    (result,) = predict(trained, str(tmp_path / "review.txt"))
+    assert str(result).startswith("good, probability ")
 
 
-def test_nothing_to_classify_is_a_wrong_use(trained: lab.Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_to_classify_is_refused(trained: lab.Run, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = cli(capsys, "predict", str(trained.path))
     assert (code, out) == (2, "")
     assert "expected --text, a file, or - for the lines of standard input" in err
     with pytest.raises(UsageError):
-        say(trained)
+        predict(trained)
 
 
 def test_a_missing_or_wrong_file_does_not_stop_the_others(
@@ -276,5 +276,18 @@ def test_a_missing_or_wrong_file_does_not_stop_the_others(
 
 
 def test_an_empty_text_is_an_error_and_not_a_label(trained: lab.Run) -> None:
-    (said,) = say(trained, text=".,;")
-    assert isinstance(said, lab.LabError)
+    (result,) = predict(trained, text=".,;")
+    assert isinstance(result, lab.LabError)
+
+
+# --- adversarial training -----------------------------------------------------------------------------
+
+
+def test_an_adversarial_model_is_saved_as_a_plain_one(reviews_file: Path, tmp_path: Path) -> None:
+    experiment = SentimentAnalysis(data=reviews_file, adversarial=0.05, **SMALL)
+    model = experiment.build(experiment.prepare())
+    assert isinstance(model, AdversarialModel)
+    assert model.strength == 0.05
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        assert json.loads(file.read("config.json"))["class_name"] == "Functional"
