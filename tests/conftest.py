@@ -13,6 +13,10 @@ import hypothesis
 import numpy as np
 import pytest
 
+from lab.engine.backend import set_xla_flags
+
+set_xla_flags()  # for all tests alike, whichever compiles first
+
 # `make test` draws the same examples each time, so that no random find stops an unrelated change; `make fuzz` draws
 # new ones with the profile "fuzz".
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)

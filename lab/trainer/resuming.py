@@ -47,7 +47,7 @@ def resume(
         raise SettingsError([f"epochs={epochs}: expected {had} or more, the run's epochs"])
     more = epochs is not None and epochs > had
     if not more and run.is_complete:
-        raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} would train it further")
+        raise RunError(f"{run.path}: the run is completed; --epochs {2 * had} trains it further")
     if more:
         trainer = Trainer(**{**run.trainer, "epochs": epochs})
     return trainer.resume(experiment_of(run), run, more=more, force=force, callbacks=callbacks, console=console)

@@ -36,13 +36,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> Pat
     return root
 
 
-def test_list_says_what_can_be_run() -> None:
+def test_list_shows_every_experiment() -> None:
     done = lab("list")
     assert done.returncode == 0
     assert "autoencoder How few numbers can hold a handwritten digit?" in " ".join(done.stdout.split())
 
 
-def test_help_of_an_experiment_shows_both_kinds_of_knobs_with_defaults() -> None:
+def test_help_of_an_experiment_shows_both_kinds_of_settings_with_defaults() -> None:
     done = lab("run", "autoencoder", "--help", COLUMNS="100")
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
@@ -52,7 +52,7 @@ def test_help_of_an_experiment_shows_both_kinds_of_knobs_with_defaults() -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["run", "autoencodr"], 2, "did you mean 'autoencoder'"),
         (["run", "autoencoder", "latent_dim=-3"], 2, "latent_dim=-3: expected whole number >= 1 and <= 784"),
@@ -71,19 +71,22 @@ def test_help_of_an_experiment_shows_both_kinds_of_knobs_with_defaults() -> None
         (["data", "fetch", "minst"], 2, "did you mean 'mnist'"),
         (["data", "remove"], 2, "expected the names"),
         (["data", "verify", "mnist"], 1, "not in the cache"),
+        (["run", "autoencoder:Other"], 2, "has no experiment Other; it has Autoencoder"),
         (["fly"], 2, "No such command 'fly'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_clear_line_and_an_exit_code(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_clear_line_and_an_exit_code(
+    words: list[str], code: int, message: str, tmp_path: Path
+) -> None:
     done = lab(*words, LAB_RUNS=str(tmp_path / "runs"))
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_all_mistakes_are_said_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     done = lab("run", "autoencoder", "latent_dim=0", "epochs=0", "colour=red")
     assert done.returncode == 2
     assert "3 settings are wrong" in done.stderr
@@ -91,7 +94,7 @@ def test_all_mistakes_are_said_at_once() -> None:
         assert part in done.stderr
 
 
-def test_traceback_shows_where_it_arose() -> None:
+def test_traceback_shows_where_the_error_was_raised() -> None:
     done = lab("--traceback", "show", "nowhere")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
@@ -106,14 +109,14 @@ def test_runs_lists_a_finished_run_with_its_key_metric(finished: Path) -> None:
     assert "latent_dim=4" in done.stdout
 
 
-def test_runs_without_runs_says_so(tmp_path: Path) -> None:
+def test_runs_without_runs_prints_a_hint(tmp_path: Path) -> None:
     assert "no runs yet" in lab("runs", LAB_RUNS=str(tmp_path)).stdout
 
 
 def test_show_prints_the_report_again(finished: Path) -> None:
     done = lab("show", "autoencoder", LAB_RUNS=str(finished), COLUMNS="160")
     assert done.returncode == 0
-    for part in ("test_bce", "Originals and reconstructions", "How does one change the latent size"):
+    for part in ("test_bce", "Originals and reconstructions", "How do I change the latent size"):
         assert part in done.stdout
 
 
@@ -127,7 +130,7 @@ def test_report_is_written_again(finished: Path) -> None:
     assert (run / "report.json").read_text() == before
 
 
-def test_predict_draws_what_it_can_and_says_what_it_cannot(finished: Path, tmp_path: Path) -> None:
+def test_predict_reports_inputs_that_fail_and_draws_the_others(finished: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "dark.png")
@@ -146,7 +149,7 @@ def test_predict_draws_what_it_can_and_says_what_it_cannot(finished: Path, tmp_p
             assert picture.size == ((28 + 1 + 28) * 8, 28 * 8)
 
 
-def test_predict_without_inputs_says_what_it_wants(finished: Path) -> None:
+def test_predict_without_inputs_is_refused(finished: Path) -> None:
     done = lab("predict", "autoencoder", LAB_RUNS=str(finished))
     assert done.returncode == 2
     assert "expected pictures" in done.stderr
@@ -166,16 +169,22 @@ def test_the_hash_of_the_weights_is_one_line_for_scripts(finished: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
-        (["run", "autoencoder", "resume=latest", "latent_dim=5"], 2, "got latent_dim=5 (it has 4); only epochs may"),
-        (["resume", "autoencoder", "--epochs", "1"], 2, "epochs=1: expected 2 or more, as the run has"),
-        (["resume", "autoencoder"], 1, "the run is completed; --epochs 4 would train it further"),
+        (
+            ["run", "autoencoder", "resume=latest", "latent_dim=5"],
+            2,
+            "got latent_dim=5 (it has 4); only epochs may be raised",
+        ),
+        (["resume", "autoencoder", "--epochs", "1"], 2, "epochs=1: expected 2 or more, the run's epochs"),
+        (["resume", "autoencoder"], 1, "the run is completed; --epochs 4 trains it further"),
     ],
     ids=["another setting", "fewer epochs", "completed"],
 )
-def test_what_cannot_be_gone_on_with_is_one_clear_line(words: list[str], code: int, said: str, finished: Path) -> None:
+def test_a_run_that_cannot_be_resumed_is_one_clear_line(
+    words: list[str], code: int, message: str, finished: Path
+) -> None:
     done = lab(*words, LAB_RUNS=str(finished))
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -272,7 +272,7 @@ def test_more_epochs_are_those_of_a_longer_run(path: Path, tmp_path: Path, monke
     longer = facts(train(tmp_path / "longer", epochs=4, **knobs))
     train(path, epochs=2, **knobs)
     assert entries(path)[-1] == ("epoch", 26)
-    with pytest.raises(SettingsError, match="epochs=1: expected 2 or more, as the run has"):
+    with pytest.raises(SettingsError, match="epochs=1: expected 2 or more, the run's epochs"):
         lab.resume(path, epochs=1, console=quiet())
     with dying_after(monkeypatch, Fit, "_first_epoch"), pytest.raises(Killed):
         lab.resume(path, epochs=4, console=quiet())

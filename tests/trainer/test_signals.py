@@ -102,7 +102,7 @@ def test_the_first_signal_stops_in_order_and_the_run_goes_on(
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert said.strip() == "lab: interrupted; lab resume cut goes on, lab report cut shows the best model so far"
+    assert said.strip() == "lab: interrupted; lab resume cut resumes, lab report cut shows the best model so far"
     cut = Run(tmp_path / "cut")
     assert cut.status is Status.INTERRUPTED
     assert 0 < cut.history[-1]["step"] < 60
