@@ -107,7 +107,8 @@ def _why(found: measures.TradeOff, classes: tuple[str, str], report: lab.Report)
         text += f""" With a threshold that finds {strict} of them on validation texts, it reports every text whose
         probability of {positive} is at most {1 - found.watch:.3f}. On test texts it then misses
         {int(monitor.false_negative):,} (a recall of {float(monitor.recall):.1%}), with
-        {int(monitor.false_positive):,} false alarms; {float(monitor.precision):.1%} of its reports are complaints."""
+        {int(monitor.false_positive):,} false alarms: {int(monitor.true_positive):,} of its
+        {int(monitor.true_positive + monitor.false_positive):,} reports are complaints."""
     wrong, quotes = int(found.even.false_positive), int(found.even.false_positive + found.even.true_positive)
     text += f""" A blurb picker must never quote a {negative} review. At a threshold of 0.5, {wrong:,} of its {quotes:,}
     quotes are wrong."""

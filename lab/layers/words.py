@@ -1,4 +1,4 @@
-"""Layers for texts as words: an embedding that knows its words, segments, and pooling over time."""
+"""Layers for texts as words: an embedding with its vocabulary, segments, and pooling over time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lab.layers.lstm import infers_many_rows
 
 @keras.saving.register_keras_serializable("lab")
 class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has no types
-    """`keras.layers.Embedding` of words: a whole number becomes a vector.
+    """A `keras.layers.Embedding` that contains its vocabulary.
 
-    How texts become numbers travels with the model: `layer.reader.read(texts)` needs no other file.
+    A saved model therefore reads raw texts without another file, by `layer.reader.read(texts)`.
 
     Args:
-        words: the vocabulary in the order of its numbers, from 2 on; 0 is padding, 1 what is unknown.
-        output_dim: numbers in a vector.
+        words: the vocabulary; its numbers start at 2, as 0 is padding and 1 an unknown word.
+        output_dim: size of a word vector.
         max_words, cut, multiple: as in `lab.data.io.words.Reader`.
     """
 
@@ -41,18 +41,17 @@ class WordEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # Keras has 
 
 @keras.saving.register_keras_serializable("lab")
 class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no types
-    """Runs a layer over segments of a sequence, each on its own, and joins what comes out.
+    """Applies a layer to each segment of a sequence separately, and concatenates the outputs.
 
-    A recurrent layer so takes `length` steps over many rows instead of many steps over few, and what
-    it remembers has fewer steps to survive (Johnson and Zhang, 2016). The number of steps must be a
-    multiple of `length`.
+    A recurrent layer then takes `length` steps over many rows instead of many steps over few rows, and its state
+    has fewer steps to bridge (Johnson and Zhang, 2016, https://arxiv.org/abs/1602.02373).
 
     Args:
-        layer: takes and gives (batch, steps, features), with as many steps.
-        length: steps in a segment.
+        layer: maps (batch, steps, features) to (batch, steps, other features).
+        length: steps in a segment; the number of steps of a sequence must be a multiple of it.
 
     Raises:
-        ValueError: at a call with another number of steps.
+        ValueError: in `call`, if the number of steps is not a multiple of `length`.
     """
 
     def __init__(self, layer: Any, length: int, **rest: Any) -> None:
@@ -60,21 +59,21 @@ class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no type
         self.length = length
 
     def build(self, input_shape: Any) -> None:
-        """Builds the layer for segments."""
+        """Builds the wrapped layer for segments."""
         self.layer.build((None, self.length, input_shape[-1]))
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """Returns (batch, steps, features) for such a tensor."""
+        """Returns (batch, steps, other features) for (batch, steps, features)."""
         shape = ops.shape(x)
         if isinstance(shape[1], int) and shape[1] % self.length:
             raise ValueError(f"expected steps in multiples of {self.length}, got {shape[1]}")
-        rows = ops.reshape(x, (shape[0] * (shape[1] // self.length), self.length, shape[2]))  # fails where they are not
-        done = self.layer(rows, training=training)
-        return ops.reshape(done, (-1, shape[1], done.shape[-1]))
+        rows = ops.reshape(x, (shape[0] * (shape[1] // self.length), self.length, shape[2]))  # fails if not
+        outputs = self.layer(rows, training=training)
+        return ops.reshape(outputs, (-1, shape[1], outputs.shape[-1]))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns the input's, with the layer's features."""
+        """Returns the input shape, with the features of the wrapped layer."""
         inner = self.layer.compute_output_shape((input_shape[0], self.length, input_shape[2]))
         return (*input_shape[:2], inner[-1])
 
@@ -85,10 +84,10 @@ class Segments(keras.layers.Wrapper):  # type: ignore[misc]  # Keras has no type
 
 @keras.saving.register_keras_serializable("lab")
 class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """The greatest and the mean value of each feature over the steps that hold a word.
+    """The maximum and the mean of each feature over the steps that have a word.
 
-    Takes features, (batch, steps, features), and words, (batch, steps), where 0 is padding; gives
-    (batch, 2 * features), zeros for a text without words.
+    Takes features, (batch, steps, features), and word numbers, (batch, steps), where 0 is padding. Returns
+    (batch, 2 * features), which are zeros for a text without words.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -104,9 +103,9 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         return ops.concatenate([ops.where(some, greatest, ops.zeros_like(greatest)), mean], axis=-1)
 
     def _at_once(self, x: Any, words: Any) -> Any:
-        """The same to rounding, in two fifths of the time outside XLA, where nothing fuses a choice with its sum.
+        """The same to rounding, in two fifths of the time outside XLA, which would fuse the selection and the sum.
 
-        At padding, where `call` does not look, features must be finite here, and below 1e4.
+        Features at padding, which `call` ignores, must be finite and below 1e4 here.
         """
         keep = ops.cast(ops.not_equal(words, PADDING), x.dtype)
         count = ops.sum(keep, axis=1, keepdims=True)
@@ -121,12 +120,12 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
 
 @keras.saving.register_keras_serializable("lab")
 class Logit(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
-    """One number that says which of two classes it is: a `Dense` layer that knows their names.
+    """The logit of a binary classifier: a `keras.layers.Dense` that contains the names of the classes.
 
-    Takes features, (batch, features), gives logits, (batch, 1), above 0 for the second class; in float32.
+    Takes features, (batch, features); returns logits, (batch, 1), above 0 for the second class, in float32.
 
     Args:
-        classes: the two names, that of the negative class first.
+        classes: the two names, the negative class first.
     """
 
     def __init__(self, classes: Sequence[str], **rest: Any) -> None:

@@ -1,4 +1,4 @@
-"""Layers for words: segments and pooling against plain NumPy, and files that hold words and classes."""
+"""Layers for words: segments and pooling against plain NumPy, and saved models that contain words and classes."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def test_segments_are_the_layer_on_each_by_itself() -> None:
     by_hand = np.concatenate([np.asarray(inner(x[:, start : start + 4])) for start in (0, 4, 8)], axis=1)
     assert found.shape == (2, 12, 6) == layer.compute_output_shape(x.shape)
     np.testing.assert_allclose(found, by_hand, atol=1e-6)
-    assert not np.allclose(found, np.asarray(inner(x)), atol=1e-3), "what it remembers ends with its segment"
+    assert not np.allclose(found, np.asarray(inner(x)), atol=1e-3), "the state is reset after each segment"
 
 
-def test_steps_that_are_no_whole_segments_are_refused() -> None:
+def test_a_number_of_steps_that_is_no_multiple_is_refused() -> None:
     layer = layers.Segments(keras.layers.Dropout(0.5), 4)
     with pytest.raises(ValueError, match="expected steps in multiples of 4, got 6"):
         layer(random(2, 6, 5))  # 12 steps in all: three segments, of which one would be of both rows
 
 
-def test_segments_tell_their_layer_that_it_is_training() -> None:
+def test_segments_pass_on_training() -> None:
     layer = layers.Segments(keras.layers.Dropout(0.5, seed=1), 2)
     x = np.ones((3, 8, 4), np.float32)
     assert np.array_equal(np.asarray(layer(x)), x)
@@ -60,7 +60,7 @@ def test_segments_tell_their_layer_that_it_is_training() -> None:
     st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=60)
-def test_pooling_sees_the_steps_that_hold_a_word(rows: list[list[int]], many: bool, seed: int) -> None:
+def test_pooling_sees_the_steps_that_have_a_word(rows: list[list[int]], many: bool, seed: int) -> None:
     x, words = random(len(rows), 5, 3, seed=seed) - 2, np.array(rows, np.int32)
     with many_rows() if many else contextlib.nullcontext():
         found = np.asarray(layers.MaxAndMean()([x, words]))
@@ -71,7 +71,7 @@ def test_pooling_sees_the_steps_that_hold_a_word(rows: list[list[int]], many: bo
         np.testing.assert_allclose(mine, expected, atol=1e-6)
 
 
-def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_inference_on_many_rows_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
     usual, inputs = layers.MaxAndMean._at_once, [random(2, 5, 3), np.array([[1, 2, 0, 0, 0]] * 2, np.int32)]
 
@@ -88,7 +88,7 @@ def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.Mon
     assert len(taken) == 1
 
 
-def test_pooling_says_its_shape_and_works_in_half_precision() -> None:
+def test_pooling_reports_its_shape_and_works_in_half_precision() -> None:
     layer = layers.MaxAndMean(dtype="float16")
     assert layer.compute_output_shape(((None, 7, 3), (None, 7))) == (None, 6)
     for way in (contextlib.nullcontext(), many_rows()):
@@ -120,12 +120,12 @@ def model() -> keras.Model:
 NUMBERS = np.array([[2, 3, 4, 5], [4, 0, 0, 0], [1, 1, 2, 0], [0, 0, 0, 0]], np.int32)
 
 
-def test_wider_padding_does_not_change_what_a_model_says(model: keras.Model) -> None:
-    said = np.asarray(model(NUMBERS))
-    assert np.ptp(said) > 1e-3
+def test_wider_padding_does_not_change_the_output(model: keras.Model) -> None:
+    logits = np.asarray(model(NUMBERS))
+    assert np.ptp(logits) > 1e-3
     for width in (8, 20):
         wider = np.pad(NUMBERS, [(0, 0), (0, width - 4)])
-        np.testing.assert_allclose(np.asarray(model(wider)), said, atol=1e-6)
+        np.testing.assert_allclose(np.asarray(model(wider)), logits, atol=1e-6)
 
 
 def test_a_saved_model_knows_its_words_and_classes(model: keras.Model, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_saved_model_knows_its_words_and_classes(model: keras.Model, tmp_path:
     assert logit.compute_dtype == "float32"
 
 
-def test_a_word_embedding_is_keras_own_with_a_row_for_each_number() -> None:
+def test_a_word_embedding_is_a_keras_embedding_with_a_row_for_each_number() -> None:
     layer = layers.WordEmbedding(WORDS, 3, max_words=8, cut="end", multiple=1, name="words")
     found = np.asarray(layer(NUMBERS))
     table = np.asarray(layer.embeddings)
@@ -170,5 +170,5 @@ def test_wrong_classes_and_cuts_are_refused() -> None:
     for wrong in (("a",), ("a", "b", "c")):
         with pytest.raises(ValueError, match="values to unpack"):
             layers.Logit(wrong)
-    with pytest.raises(DataError, match="cut='front'"):
+    with pytest.raises(DataError, match="got 'front'"):
         layers.WordEmbedding(WORDS, 3, max_words=8, cut="front", multiple=1)

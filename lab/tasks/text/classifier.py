@@ -12,12 +12,12 @@ import numpy as np
 from scipy.special import expit
 
 from lab.data import Array
-from lab.data.io.tables import MAX_CELL
+from lab.data.io.tables import csv_rows
 from lab.data.io.text import read_text
 from lab.data.io.words import UNKNOWN, Reader, tokenise
 from lab.data.ragged import Ragged
 from lab.engine.inference import predict
-from lab.errors import DataError, LabError, ModelError, nearest
+from lab.errors import DataError, LabError, ModelError
 from lab.tasks.classification.calibration import Scaling
 
 if TYPE_CHECKING:
@@ -120,33 +120,20 @@ class TextClassifier:
         """Yields a CSV table with the columns `predicted_label` and `predicted_probability` added.
 
         Args:
-            text: the table.
-            name: for messages.
+            text: content of the file.
+            name: of the file, for messages.
             column: the column of texts.
 
         Raises:
-            DataError: it is not a table, or has no such column; earlier rows have been yielded.
+            DataError: it is not a table, or has no such column; rows of earlier blocks have been yielded.
         """
-        before = csv.field_size_limit(MAX_CELL)
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        try:
-            head = next(reader)
-            if column not in head:
-                known = ", ".join(map(repr, head[:8]))
-                raise DataError(f"{name}: expected a column {column!r}, got {known}{nearest(column, head)}")
-            place = head.index(column)
-            yield _row([*head, "predicted_label", "predicted_probability"])
-            for rows in _blocks(row for row in reader if row):
-                short = [row for row in rows if len(row) != len(head)]
-                if short:
-                    line = reader.line_num
-                    raise DataError(f"{name}: up to line {line}: expected {len(head)} cells, got {len(short[0])}")
-                for row, *added in zip(rows, *self._labels([row[place] for row in rows]), strict=True):
-                    yield _row([*row, *added])
-        except (csv.Error, StopIteration) as error:
-            raise DataError(f"{name}: expected a CSV table, line {reader.line_num}: {error}") from None
-        finally:
-            csv.field_size_limit(before)
+        rows = csv_rows(text, name, (column,))
+        header = next(rows)
+        place = header.index(column)
+        yield _row([*header, "predicted_label", "predicted_probability"])
+        for block in _blocks(rows):
+            for row, *added in zip(block, *self._labels([row[place] for row in block]), strict=True):
+                yield _row([*row, *added])
 
     def answer(self, text: str) -> Iterator[str | LabError]:
         """Yields the description of a text, or the error that it has none."""
@@ -176,14 +163,11 @@ class TextClassifier:
     def _labels(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
         """Returns labels and probabilities as text; empty for a text without words."""
         read = self.reader.read(texts)
-        probabilities = expit(self.scaling(self.logits(read)))
-        labels = [self.classes[int(probability >= 0.5)] for probability in probabilities]
-        shown = [f"{probability:.4f}" for probability in probabilities]
-        empty = read.lengths == 0
-        return (
-            ["" if skip else label for skip, label in zip(empty, labels, strict=True)],
-            ["" if skip else number for skip, number in zip(empty, shown, strict=True)],
-        )
+        labels, shown = [], []
+        for length, probability in zip(read.lengths, expit(self.scaling(self.logits(read))), strict=True):
+            labels.append(self.classes[int(probability >= 0.5)] if length else "")
+            shown.append(f"{probability:.4f}" if length else "")
+        return labels, shown
 
 
 def _decoded(lines: Iterable[str]) -> Iterator[str]:

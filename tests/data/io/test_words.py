@@ -1,4 +1,4 @@
-"""Text as words: what a token is, the numbers that tokens have, the vocabulary, and what is cut off."""
+"""Text as words: tokens, their numbers, the vocabulary, and the cut of long texts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_fast_path_gives_on_ascii_what_the_pattern_for_unicode_gives(text: s
 
 @given(ascii_texts.map(lambda text: text.replace("<", " ").replace("&", " ")))
 @settings(deadline=None, max_examples=200)
-def test_a_text_beside_one_in_another_script_keeps_its_tokens(text: str) -> None:
+def test_a_character_of_another_script_does_not_change_the_other_tokens(text: str) -> None:
     assert tokenise(f"{text} \u00e9") == [*tokenise(text), "\u00e9"]
 
 
@@ -79,7 +79,7 @@ def test_a_text_has_these_tokens(text: str, tokens: list[str]) -> None:
 
 @given(st.lists(texts | odd, max_size=8))
 @settings(deadline=None)
-def test_numbers_stand_for_the_tokens_in_the_order_in_which_they_first_come(given_texts: list[str]) -> None:
+def test_tokens_are_numbered_in_order_of_appearance(given_texts: list[str]) -> None:
     found, table = number(given_texts)
     assert [[table[one] for one in some] for some in found] == [tokenise(text) for text in given_texts]
     assert all(some.dtype == np.int32 for some in found)
@@ -109,8 +109,8 @@ def test_every_word_is_read_back_from_its_number(given_words: list[str]) -> None
 
 
 @pytest.mark.parametrize("wrong", [[], ["a", "b", "a"]], ids=["none", "twice"])
-def test_a_vocabulary_has_different_words(wrong: list[str]) -> None:
-    with pytest.raises(DataError, match="expected a vocabulary of different words"):
+def test_a_vocabulary_has_distinct_words(wrong: list[str]) -> None:
+    with pytest.raises(DataError, match="expected a vocabulary of distinct words"):
         Words(wrong)
 
 
@@ -125,19 +125,19 @@ def test_the_most_frequent_come_first_and_ties_by_the_alphabet() -> None:
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60), st.integers(1, 9), st.integers(1, 3))
 def test_the_most_frequent_are_those_of_a_plain_count(tokens: list[str], size: int, least: int) -> None:
     counted = collections.Counter(tokens)
-    able = sorted((-count, word) for word, count in counted.items() if count >= least)
+    frequent = sorted((-count, word) for word, count in counted.items() if count >= least)
     names = list(counted)
-    if able:
+    if frequent:
         made = Words.most_frequent(names, np.array([counted[name] for name in names]), size, least)
-        assert list(made.words) == [word for _, word in able][:size]
+        assert list(made.words) == [word for _, word in frequent][:size]
 
 
-def test_no_word_that_occurs_often_enough_is_said() -> None:
-    with pytest.raises(DataError, match="expected words that occur at least 2 times, there are none"):
+def test_no_frequent_word_is_refused() -> None:
+    with pytest.raises(DataError, match="expected words that occur at least 2 times, got none"):
         Words.most_frequent(["a", "b"], np.array([1, 0]), 10)
 
 
-# --- what is cut off --------------------------------------------------------------------------------
+# --- the cut -----------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 40), st.integers(1, 20), st.sampled_from(CUTS))
@@ -148,7 +148,7 @@ def test_at_most_so_many_tokens_stay_in_their_order(count: int, most: int, cut: 
     if count <= most:
         return
     left_out = sorted(set(range(count)) - set(kept))
-    assert left_out == list(range(left_out[0], left_out[-1] + 1)), "one stretch is left out"
+    assert left_out == list(range(left_out[0], left_out[-1] + 1)), "the tokens left out are contiguous"
     before, behind = left_out[0], count - 1 - left_out[-1]
     assert (before, behind) == {"start": (0, most), "end": (most, 0), "middle": (most // 2, most - most // 2)}[cut]
 
@@ -156,7 +156,7 @@ def test_at_most_so_many_tokens_stay_in_their_order(count: int, most: int, cut: 
 @pytest.mark.parametrize(
     ("cut", "left"), [("start", [5, 6, 7, 8, 9]), ("middle", [0, 1, 7, 8, 9]), ("end", [0, 1, 2, 3, 4])]
 )
-def test_each_cut_leaves_out_what_it_says(cut: str, left: list[int]) -> None:
+def test_each_cut_leaves_out_its_part(cut: str, left: list[int]) -> None:
     assert shorten(np.arange(10), 5, cut).tolist() == left
     assert shorten(np.arange(5), 5, cut).tolist() == [0, 1, 2, 3, 4]
 
@@ -189,6 +189,6 @@ def test_reading_is_to_tokenise_to_encode_and_to_shorten(
     assert all(width % multiple == 0 for width in read.widths)
 
 
-def test_a_cut_that_there_is_not_is_refused() -> None:
-    with pytest.raises(DataError, match="cut='front': expected one of start, middle, end"):
+def test_an_unknown_cut_is_refused() -> None:
+    with pytest.raises(DataError, match="expected a cut of start, middle, end, got 'front'"):
         Reader(["a"], 3, "front")

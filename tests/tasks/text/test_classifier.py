@@ -1,4 +1,4 @@
-"""A classifier on raw texts: what it says of one, of lines and of tables; its weights are planted."""
+"""A classifier with known weights on raw texts, lines and tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from scipy.special import expit
 from lab import layers
 from lab.errors import DataError, ModelError
 from lab.tasks.classification.calibration import Scaling
-from lab.tasks.text import classifier as classifying
-from lab.tasks.text.classifier import TextClassifier
+from lab.tasks.text.classifier import AT_ONCE, TextClassifier
 
 WEIGHTS = {"film": 0.0, "good": 2.0, "superb": 3.0, "bad": -2.0, "awful": -4.0, "the": 0.1, "!": 0.5}
 MAX_WORDS = 8
@@ -65,7 +64,7 @@ def test_probabilities_come_in_the_order_of_the_texts(classifier: TextClassifier
     assert classifier.classes == ("poor", "fine")
 
 
-def test_each_word_is_said_to_move_what_hiding_it_changes(classifier: TextClassifier) -> None:
+def test_the_effect_of_a_word_is_the_change_when_it_is_hidden(classifier: TextClassifier) -> None:
     text = "awful film good good zzz good"
     moved = classifier.moved(text)
     assert [word for word, _ in moved] == ["good", "awful", "film"]
@@ -91,11 +90,11 @@ def test_a_description_has_label_probability_and_words(classifier: TextClassifie
     assert len(lines) == 5
 
 
-def test_the_probability_is_that_of_the_label_that_is_said(classifier: TextClassifier) -> None:
+def test_the_probability_is_that_of_the_predicted_label(classifier: TextClassifier) -> None:
     (first, *rest) = classifier.describe("awful").splitlines()
     assert first == "poor, probability 1.000"
     assert rest[0] == "  towards poor: awful 16.00"
-    assert not any("fine" in line or "never learnt" in line for line in rest)
+    assert not any("fine" in line or "vocabulary" in line for line in rest)
 
 
 def test_many_unknown_words_are_counted(classifier: TextClassifier) -> None:
@@ -104,20 +103,22 @@ def test_many_unknown_words_are_counted(classifier: TextClassifier) -> None:
     assert "not in the vocabulary: za, zb, zc, zd, ze, zf, zg, zh and 2 more" in classifier.describe(text)
 
 
-def test_another_language_is_said_to_mean_little(classifier: TextClassifier) -> None:
-    said = classifier.describe("ein guter film und good")
-    assert "  60% of its words are not in the vocabulary: the prediction means little. Another language?\n" in said
-    assert "never learnt: ein" not in said
+def test_a_text_of_unknown_words_gets_a_warning(classifier: TextClassifier) -> None:
+    description = classifier.describe("ein guter film und good")
+    assert (
+        "  60% of its words are not in the vocabulary: the prediction means little. Another language?\n" in description
+    )
+    assert "vocabulary: ein" not in description
     assert "another language" not in classifier.describe("ein guter film good")
 
 
 @pytest.mark.parametrize("cut", ["start", "middle", "end"])
-def test_a_very_long_text_is_said_to_be_cut(cut: str) -> None:
-    said = TextClassifier(build(cut)).describe("film " * 1200)
-    assert said.endswith(f"  8 of its 1,200 words were read; the {cut} was left out\n")
+def test_the_cut_of_a_long_text_is_reported(cut: str) -> None:
+    description = TextClassifier(build(cut)).describe("film " * 1200)
+    assert description.endswith(f"  8 of its 1,200 words were read; the {cut} was left out\n")
 
 
-def test_a_text_that_just_fits_is_not_said_to_be_cut(classifier: TextClassifier) -> None:
+def test_a_text_that_just_fits_is_not_cut(classifier: TextClassifier) -> None:
     assert "were read" not in classifier.describe("film " * MAX_WORDS)
     assert "were read" in classifier.describe("film " * (MAX_WORDS + 1))
 
@@ -131,7 +132,7 @@ def test_a_text_without_words_is_refused(classifier: TextClassifier, text: str) 
 # --- lines and tables -------------------------------------------------------------------------------
 
 
-def test_each_line_is_given_back_with_label_and_probability(classifier: TextClassifier) -> None:
+def test_each_line_is_returned_with_label_and_probability(classifier: TextClassifier) -> None:
     lines = ["good film\n", "\n", "awful\tfilm\r\n", "film"]
     found = list(classifier.lines(lines))
     high, low = (f"{1 / (1 + math.exp(-planted(text))):.4f}" for text in ("good film", "awful film"))
@@ -143,25 +144,25 @@ def test_each_line_is_given_back_with_label_and_probability(classifier: TextClas
     ]
 
 
-def test_lines_are_answered_block_by_block(classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifying, "AT_ONCE", 2)
-    taken: list[int] = []
+def test_lines_are_classified_block_by_block(classifier: TextClassifier) -> None:
+    read: list[int] = []
 
-    def typed() -> Iterator[str]:
-        for place in range(5):
-            taken.append(place)
+    def lines() -> Iterator[str]:
+        for place in range(AT_ONCE + 2):
+            read.append(place)
             yield f"film {'good' if place % 2 else 'bad'}\n"
 
-    found = classifier.lines(typed())
-    assert next(found).startswith("poor")
-    assert taken == [0, 1]
-    assert [line.split("\t")[0] for line in found] == ["fine", "poor", "fine", "poor"]
+    results = classifier.lines(lines())
+    assert next(results).startswith("poor")
+    assert len(read) == AT_ONCE
+    labels = [line.split("\t")[0] for line in results]
+    assert labels == ["fine" if place % 2 else "poor" for place in range(1, AT_ONCE + 2)]
 
 
 TABLE = 'id,review,note\n1,"good, ""good"" film",a\n2,,b\n3,"awful\nfilm","x, y"\n\n4,... ,c\n'
 
 
-def test_a_table_comes_back_with_two_columns_more(classifier: TextClassifier) -> None:
+def test_a_table_gets_two_more_columns(classifier: TextClassifier) -> None:
     written = "".join(classifier.table(TABLE, "a.csv", "review"))
     before, rows = list(csv.reader(io.StringIO(TABLE))), list(csv.reader(io.StringIO(written)))
     assert [row[:3] for row in rows] == [row for row in before if row]
@@ -173,13 +174,15 @@ def test_a_table_comes_back_with_two_columns_more(classifier: TextClassifier) ->
     assert rows[4][3:] == ["fine", "0.5000"]  # an ellipsis is a token, though an unknown one
 
 
-def test_blocks_of_a_table_make_no_difference(classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = "".join(classifier.table(TABLE, "a.csv", "review"))
-    monkeypatch.setattr(classifying, "AT_ONCE", 3)
-    assert "".join(classifier.table(TABLE, "a.csv", "review")) == whole
+def test_blocks_of_a_table_make_no_difference(classifier: TextClassifier) -> None:
+    rows = [f"{place},{'good' if place % 3 else 'bad'}\n" for place in range(AT_ONCE + 5)]
+    _, *lines = classifier.table("id,review\n" + "".join(rows), "a.csv", "review")
+    assert [line.split(",")[0] for line in lines] == [str(place) for place in range(AT_ONCE + 5)]
+    _, *last = classifier.table("id,review\n" + "".join(rows[-5:]), "a.csv", "review")
+    assert lines[-5:] == last
 
 
-def test_a_cell_that_is_long_is_read_too(classifier: TextClassifier) -> None:
+def test_a_long_cell_is_read(classifier: TextClassifier) -> None:
     written = "".join(classifier.table(f"review\n{'good ' * 40_000}\n", "a.csv", "review"))
     assert written.rstrip().endswith("fine,0.9997")
 
@@ -194,7 +197,7 @@ def test_a_cell_that_is_long_is_read_too(classifier: TextClassifier) -> None:
     ],
     ids=["column", "cells", "quote", "empty"],
 )
-def test_what_is_no_table_is_one_line(classifier: TextClassifier, table: str, message: str) -> None:
+def test_an_error_in_a_table_is_one_line(classifier: TextClassifier, table: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         list(classifier.table(table, "a.csv", "review"))
     assert message in str(caught.value)

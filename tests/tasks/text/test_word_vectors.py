@@ -1,4 +1,4 @@
-"""Vectors from neighbours: counted against a plain loop, and near where words stand alike."""
+"""Word vectors: co-occurrences against a plain loop, and similar vectors for similar words."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data.ragged import Ragged
-from lab.tasks.text.word_vectors import _neighbours, word_vectors
+from lab.tasks.text.word_vectors import co_occurrences, word_vectors
 
 TEXTS = st.lists(st.lists(st.integers(0, 6), max_size=9), min_size=1, max_size=5)
 
 
 @given(TEXTS, st.integers(1, 4))
 @settings(deadline=None, max_examples=60)
-def test_neighbours_are_counted_within_a_text_and_by_distance(texts: list[list[int]], window: int) -> None:
+def test_co_occurrences_are_counted_within_a_text_and_by_distance(texts: list[list[int]], window: int) -> None:
     expected = np.zeros((7, 7))
     for text in texts:
         for here, first in enumerate(text):
@@ -22,10 +22,10 @@ def test_neighbours_are_counted_within_a_text_and_by_distance(texts: list[list[i
                 if 0 < abs(here - there) <= window and first > 1 and second > 1:
                     expected[first, second] += 1 / abs(here - there)
     ragged = Ragged.of([np.array(text, np.int32) for text in texts], (9,))
-    np.testing.assert_allclose(_neighbours(ragged, 7, window).toarray(), expected, rtol=1e-6)
+    np.testing.assert_allclose(co_occurrences(ragged, 7, window).toarray(), expected, rtol=1e-6)
 
 
-def test_words_with_the_same_neighbours_have_near_vectors() -> None:
+def test_words_with_the_same_neighbours_have_similar_vectors() -> None:
     random = np.random.default_rng(0)
     good, bad, films, books = (2, 3), (4, 5), (6, 7, 8), (9, 10, 11)
     kinds = [(good, films), (bad, books)]
@@ -41,7 +41,7 @@ def test_words_with_the_same_neighbours_have_near_vectors() -> None:
     assert near[2, 4] < 0.3
 
 
-def test_it_is_the_same_twice_and_takes_what_there_is() -> None:
+def test_it_is_deterministic_and_accepts_few_texts() -> None:
     texts = Ragged.of([np.array([2, 3, 4, 3], np.int32), np.array([], np.int32), np.array([5], np.int32)], (4,))
     found = word_vectors(texts, 6, 10)
     assert found.shape == (6, 10)
