@@ -1,4 +1,4 @@
-"""Data with provenance: arrays, their order, and where they come from."""
+"""Data with provenance: splits, their batches, and the public data sets."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def data_sets() -> dict[str, DataSet]:
     from lab.data.datasets.mnist import MNIST
     from lab.data.datasets.shakespeare import PLAYS, SONNETS, TINY_SHAKESPEARE
 
-    return {known.name: known for known in (MNIST, SONNETS, PLAYS, TINY_SHAKESPEARE, IMDB, IMDB_TRAIN)}
+    return {data_set.name: data_set for data_set in (MNIST, SONNETS, PLAYS, TINY_SHAKESPEARE, IMDB, IMDB_TRAIN)}

@@ -43,16 +43,16 @@ def wheels() -> Iterator[Case]:
         assert not (world.here / "cache" / "made").exists(), "a wrong file was kept"
 
     good = {"made/data.csv": b"a,b\n"}
-    yield case("of another hash", good, "expected sha256 000000000000...", fetched(sha256="0" * 64))
-    yield case("without the member", {"made/other.csv": b""}, "expected a member 'made/data.csv', there is none")
-    yield case("with a member too large", {"made/data.csv": bytes(2000)}, "is larger than the 1000 bytes expected")
+    yield case("of another hash", good, "expected SHA-256 000000000000...", fetched(sha256="0" * 64))
+    yield case("without the member", {"made/other.csv": b""}, "expected a member 'made/data.csv'; there is none")
+    yield case("with a member too large", {"made/data.csv": bytes(2000)}, "expected at most 1000 bytes")
     yield case("with a member that leads outside", {**good, "../evil": b"evil"}, "leads outside the archive")
     yield case(
         "with a member that leads outside as Windows has it", {**good, "..\\evil": b"evil"}, "leads outside the archive"
     )
     yield case("with an absolute member", {**good, "/evil": b"evil"}, "leads outside the archive")
     yield case("with a member on a drive of Windows", {**good, "C:\\evil": b"evil"}, "leads outside the archive")
-    yield case("with a member of another content", {"made/data.csv": b"c,d\n"}, "data.csv should have sha256")
+    yield case("with a member of another content", {"made/data.csv": b"c,d\n"}, "data.csv with SHA-256")
     yield case("that is text", b"a wheel", "expected a zip archive")
     yield case("that is cut short", b"PK\x03\x04", "expected a zip archive")
     yield case("with a member whose name has escapes", {**good, f"../{ESCAPE}": b""}, "\\x1b[31mred")
@@ -97,8 +97,6 @@ def wheels() -> Iterator[Case]:
         os.mkfifo(world.here / "cache/mnist" / made.NAMES[0])
 
     verify = "data verify mnist"
-    yield Case(
-        "a cached file of another content", "wheels", verify, "should have sha256", 1, cached(made.NAMES[0], b"x")
-    )
+    yield Case("a cached file of another content", "wheels", verify, "with SHA-256", 1, cached(made.NAMES[0], b"x"))
     yield Case("a cached file missing", "wheels", verify, "No such file", 1, cached(made.NAMES[1], None))
     yield Case("a cached file that is a pipe", "wheels", verify, "mnist: ", 1, pipe)

@@ -1,4 +1,4 @@
-"""Both directions in one loop give what Keras's two give: results, gradients, masks, files."""
+"""Both directions in one loop equal Keras's two loops: results, gradients, masks, files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MERGES = ("concat", "sum", "ave", "mul", None)
 
 
 def pair(units: int, features: int, merge: str | None = "concat", seed: int = 0, **options: Any) -> tuple[Any, Any]:
-    """The layer and Keras's around Keras's LSTM, with the same weights."""
+    """The layer of the lab and Keras's around Keras's LSTM, with the same weights."""
     rng = np.random.default_rng(seed)
     ours = Bidirectional(LSTM(units, **options), merge_mode=merge)
     theirs = keras.layers.Bidirectional(keras.layers.LSTM(units, **options), merge_mode=merge)
@@ -39,7 +39,7 @@ def pair(units: int, features: int, merge: str | None = "concat", seed: int = 0,
 
 @pytest.fixture
 def loops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many LSTMs each loop runs."""
+    """The number of LSTMs in each loop that runs."""
     found: list[int] = []
     usual = recurrence_tensorflow.side_by_side
 
@@ -79,7 +79,7 @@ def test_results_and_every_gradient_are_those_of_keras(
 
 @pytest.mark.parametrize("shape", [(3, 7, 4), (None, 7, 4), (None, None, 4)], ids=str)
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
-@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize("masked", [False, True], ids=["unmasked", "masked"])
 def test_a_compiled_step_is_the_same(
     shape: tuple[int | None, ...], compiled: bool, masked: bool, loops: list[int]
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_compiled_step_is_the_same(
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes of stacked inputs, where two rows are many already."""
+    """The shapes of stacked inputs; two rows are enough for stacking."""
     found: list[tuple[int, ...]] = []
     usual = stacked_tensorflow.stacked
 
@@ -158,7 +158,7 @@ def test_a_compiled_step_of_many_rows_is_the_same(compiled: bool, many: list[tup
     assert_alike([np.asarray(part) for part in found], results(theirs, x, None, None))
 
 
-def test_rows_are_many_where_they_are_known_and_nothing_else_is_asked_for(many: list[tuple[int, ...]]) -> None:
+def test_rows_are_stacked_if_their_number_is_known_and_no_other_option_is_set(many: list[tuple[int, ...]]) -> None:
     x = np.zeros((2, 3, 4), np.float32)
     Bidirectional(LSTM(2))(x)
     assert many == [(3, 2, 2, 4)]
@@ -177,14 +177,14 @@ def test_rows_are_many_where_they_are_known_and_nothing_else_is_asked_for(many: 
     assert many == []
 
 
-def test_many_rows_of_whole_numbers_are_as_few(many: list[tuple[int, ...]]) -> None:
+def test_many_rows_of_integers_are_stacked(many: list[tuple[int, ...]]) -> None:
     ours, theirs = pair(2, 4)
     x = np.eye(4, dtype=np.int32)[None].repeat(3, 0)
     assert_alike([np.asarray(ours(x))], [np.asarray(theirs(x))])
     assert many == [(4, 2, 3, 4)]
 
 
-def test_in_training_the_rows_are_known(many: list[tuple[int, ...]]) -> None:
+def test_the_number_of_rows_is_known_in_training(many: list[tuple[int, ...]]) -> None:
     words = keras.Input((None,), dtype="int32")
     x = Segments(Bidirectional(LSTM(2, return_sequences=True)), 2)(keras.layers.Embedding(5, 3)(words))
     model = keras.Model(words, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(x)))
@@ -197,14 +197,14 @@ def test_in_training_the_rows_are_known(many: list[tuple[int, ...]]) -> None:
 
 @keras.saving.register_keras_serializable("tests")
 class Shouts(LSTM):
-    """A layer of somebody's own."""
+    """A user's subclass of the LSTM."""
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
         return last + 100, outputs + 100, states
 
 
-def test_one_loop_runs_both_directions_where_nothing_else_is_asked_for(loops: list[int]) -> None:
+def test_one_loop_runs_both_directions_if_no_other_option_is_set(loops: list[int]) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     Bidirectional(LSTM(2))(x)
     Bidirectional(LSTM(2), backward_layer=LSTM(3, go_backwards=True))(x)
@@ -228,7 +228,7 @@ def test_one_loop_runs_both_directions_where_nothing_else_is_asked_for(loops: li
     Bidirectional(LSTM(2))(x, initial_state=[np.zeros((2, 2), np.float32)] * 4)
     with many_rows():
         Bidirectional(LSTM(2))(x)
-    assert loops == [1, 1]  # of the state that was given
+    assert loops == [1, 1]  # for the initial state
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_one_loop_runs_both_directions_where_nothing_else_is_asked_for(loops: li
     ],
     ids=str,
 )
-def test_where_more_is_asked_for_it_is_as_in_keras(options: dict[str, Any]) -> None:
+def test_other_options_give_the_results_of_keras(options: dict[str, Any]) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     ours = Bidirectional(LSTM(3, **options))
     theirs = keras.layers.Bidirectional(keras.layers.LSTM(3, **options))
@@ -255,14 +255,14 @@ def test_where_more_is_asked_for_it_is_as_in_keras(options: dict[str, Any]) -> N
     for layer in (ours, theirs):
         if layer.stateful:
             layer.reset_state()
-    for _ in range(2):  # a carried state shows in the second
+    for _ in range(2):  # the second call shows a carried state
         found, wanted = (tf.nest.flatten(layer(x)) for layer in (ours, theirs))
         assert_alike([np.asarray(part) for part in found], [np.asarray(part) for part in wanted])
     assert_alike([np.asarray(one) for one in ours.losses], [np.asarray(one) for one in theirs.losses])
     assert len(ours.losses) == 2 * ("activity_regularizer" in options)
 
 
-def test_a_layer_of_somebodys_own_is_heard() -> None:
+def test_a_subclass_of_the_lstm_is_used() -> None:
     assert np.min(Bidirectional(Shouts(2))(np.zeros((2, 3, 4), np.float32))) > 50
 
 
@@ -288,7 +288,7 @@ def test_other_precisions_have_the_dtypes_and_nearly_the_results_of_keras(policy
         np.testing.assert_allclose(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=0.05 * scale)
 
 
-def test_weights_of_an_lstm_that_is_more_exact_than_the_rest_are_not_rounded() -> None:
+def test_the_weights_of_a_float32_lstm_are_not_rounded_in_a_bfloat16_wrapper() -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -305,7 +305,7 @@ def test_weights_of_an_lstm_that_is_more_exact_than_the_rest_are_not_rounded() -
     np.testing.assert_allclose(tf.cast(ours(x), tf.float32), tf.cast(theirs(x), tf.float32), atol=1e-6)
 
 
-def test_it_comes_back_from_its_file_and_reads_that_of_two_loops(tmp_path: Path) -> None:
+def test_it_is_restored_from_its_file_and_reads_the_weights_of_keras_s_layer(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     inputs = keras.Input((None, 4))
     models = [

@@ -1,4 +1,4 @@
-"""Dropout with the lab's random numbers: what Keras's does, with other draws."""
+"""Dropout with Threefry random numbers equals Keras's but for the numbers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def dropped(layer: keras.layers.Layer, x: Any = ONES) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_the_share_is_dropped_and_the_rest_makes_up_for_it(rate: float) -> None:
+def test_the_rate_is_dropped_and_the_rest_is_scaled_up(rate: float) -> None:
     found = dropped(Dropout(rate, seed=3))
     left = found[found != 0]
     assert np.allclose(left, 1 / (1 - rate))
     spread = np.sqrt(rate * (1 - rate) / found.size)
     assert abs((found == 0).mean() - rate) < 4 * spread
-    for axes in ((0, 1), (0, 2), (1, 2)):  # no row, step or feature has more of it than chance gives
+    for axes in ((0, 1), (0, 2), (1, 2)):  # no row, step or feature deviates more than chance allows
         shares = (found == 0).mean(axis=axes)
         assert np.abs(shares - rate).max() < 5 * np.sqrt(rate * (1 - rate) / (found.size / len(shares)))
 
@@ -41,7 +41,7 @@ def test_one_draw_along_an_axis(noise_shape: tuple[int | None, ...], alike: int)
     assert abs((first == 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(first.size)
 
 
-def test_each_step_draws_anew_and_the_count_of_steps_says_what() -> None:
+def test_each_step_has_its_own_mask_which_follows_from_the_number_of_steps() -> None:
     layer = Dropout(0.5, seed=3)
     first, second = dropped(layer), dropped(layer)
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 4 / np.sqrt(first.size)
@@ -54,7 +54,7 @@ def test_each_step_draws_anew_and_the_count_of_steps_says_what() -> None:
 
 
 @pytest.mark.parametrize(("rate", "training"), [(0.0, True), (0.5, False)])
-def test_otherwise_nothing_is_done(rate: float, training: bool) -> None:
+def test_without_a_rate_or_training_nothing_is_dropped(rate: float, training: bool) -> None:
     layer = Dropout(rate)
     assert np.array_equal(layer(ONES, training=training), ONES)
 
@@ -72,7 +72,7 @@ def test_gradients_pass_where_nothing_was_dropped() -> None:
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "XLA"])
-def test_lengths_may_be_known_at_the_last_moment(jit: bool) -> None:
+def test_sizes_may_be_unknown_when_the_graph_is_traced(jit: bool) -> None:
     for noise_shape in (None, (None, None, 1), (None, 1, None)):
         expected = dropped(Dropout(0.5, noise_shape=noise_shape, seed=3))
         layer = Dropout(0.5, noise_shape=noise_shape, seed=3)
@@ -82,14 +82,14 @@ def test_lengths_may_be_known_at_the_last_moment(jit: bool) -> None:
         assert np.array_equal(found, expected)
 
 
-def test_half_precision_stays_what_it_is() -> None:
+def test_half_precision_is_kept() -> None:
     layer = Dropout(0.5, dtype="mixed_float16", seed=3)
     found = layer(ONES, training=True)
     assert keras.backend.standardize_dtype(found.dtype) == "float16"
     assert np.array_equal(np.asarray(found, np.float32), dropped(Dropout(0.5, seed=3)))
 
 
-def test_the_arguments_go_through_a_file(tmp_path: Path) -> None:
+def test_a_saved_model_restores_the_arguments(tmp_path: Path) -> None:
     x = keras.Input((30, 20))
     model = keras.Model(x, Dropout(0.3, noise_shape=(None, 1, None), seed=5)(x))
     model.save(tmp_path / "model.keras")
@@ -101,6 +101,6 @@ def test_the_arguments_go_through_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
-def test_a_rate_is_a_share(rate: float) -> None:
+def test_a_rate_outside_0_and_1_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="rate"):
         Dropout(rate)

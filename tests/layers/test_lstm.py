@@ -1,4 +1,4 @@
-"""The LSTM is Keras's: the same results, gradients, masks, states and files, whatever the arguments."""
+"""The LSTM equals Keras's: results, gradients, masks, states and files, whatever the arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLAGS = ("return_sequences", "return_state", "go_backwards", "use_bias", "zero_o
 
 
 def pair(units: int, shape: tuple[int | None, ...], seed: int = 0, **options: Any) -> tuple[LSTM, keras.layers.LSTM]:
-    """The layer and Keras's, with the same weights."""
+    """The layer of the lab and Keras's, with the same weights."""
     rng = np.random.default_rng(seed)
     ours, theirs = LSTM(units, **options), keras.layers.LSTM(units, **options)
     for layer in (ours, theirs):
@@ -86,7 +86,7 @@ def test_results_and_every_gradient_are_those_of_keras(
     assert_alike(found, results(theirs, x, state, mask))
 
 
-def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_inference_on_many_rows_saves_nothing_for_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
     usual, x = recurrence_tensorflow.infer, np.zeros((2, 3, 4), np.float32)
 
@@ -112,7 +112,7 @@ def test_only_looking_at_many_rows_takes_the_shorter_way(monkeypatch: pytest.Mon
     [((3, 7, 4), False), ((None, 7, 4), False), ((None, None, 4), False), ((3, 7, 4), True), ((None, 7, 4), True)],
     ids=str,
 )
-def test_looking_at_many_rows_gives_the_same(shape: tuple[int | None, ...], compiled: bool) -> None:
+def test_inference_on_many_rows_gives_the_same_results(shape: tuple[int | None, ...], compiled: bool) -> None:
     for options in ({}, {"go_backwards": True}, {"use_bias": False}):
         ours, theirs = pair(5, (None, None, 4), return_sequences=True, return_state=True, **options)
         x = np.random.default_rng(1).normal(size=(3, 7, 4)).astype(np.float32)
@@ -142,7 +142,7 @@ def test_a_compiled_step_is_the_same(compiled: bool, masked: bool) -> None:
     assert_alike([np.asarray(part) for part in [*outputs, *gradients]], expected[: 3 + 3])
 
 
-def test_a_batch_and_a_length_that_are_not_known_beforehand_are_taken() -> None:
+def test_unknown_batch_sizes_and_lengths_are_accepted() -> None:
     ours, theirs = pair(3, (None, None, 2), return_sequences=True)
     inputs = keras.Input((None, 2))
     model = keras.Model(inputs, ours(inputs))
@@ -151,7 +151,7 @@ def test_a_batch_and_a_length_that_are_not_known_beforehand_are_taken() -> None:
         np.testing.assert_allclose(model.predict(x, verbose=0), theirs(x), atol=1e-5)
 
 
-def test_bidirectional_takes_it() -> None:
+def test_it_works_in_keras_s_bidirectional() -> None:
     x = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
     ours = keras.layers.Bidirectional(LSTM(4, return_sequences=True))
     theirs = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True))
@@ -162,14 +162,14 @@ def test_bidirectional_takes_it() -> None:
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-5)
 
 
-def test_a_mask_comes_through_from_an_embedding() -> None:
+def test_the_mask_of_an_embedding_is_used() -> None:
     symbols = np.array([[1, 2, 0, 0], [3, 0, 2, 1]], np.int32)
     embedding = keras.layers.Embedding(4, 3, mask_zero=True)
     ours, theirs = pair(2, (2, 4, 3))
     np.testing.assert_allclose(ours(embedding(symbols)), theirs(embedding(symbols)), atol=1e-6)
 
 
-def test_dropout_leaves_out_the_same_inputs_at_every_step_and_none_otherwise() -> None:
+def test_dropout_drops_the_same_inputs_at_every_step_and_none_at_inference() -> None:
     layer = LSTM(4, dropout=0.5, return_sequences=True, seed=3)
     x = np.ones((200, 3, 10), np.float32)
     layer.build(x.shape)
@@ -180,7 +180,7 @@ def test_dropout_leaves_out_the_same_inputs_at_every_step_and_none_otherwise() -
     kept = keras.layers.LSTM(4, dropout=0.5, return_sequences=True, seed=3)
     kept.build(x.shape)
     kept.set_weights(layer.get_weights())
-    kept(x, training=False)  # Keras draws a mask there, too
+    kept(x, training=False)  # Keras draws a mask here too
     np.testing.assert_allclose(moved, np.asarray(kept(x, training=True)), atol=1e-5)
     assert np.abs(moved - still).max() > 0.01
 
@@ -206,17 +206,17 @@ def test_half_precision_is_near_single_precision() -> None:
     "options",
     [{"activation": "relu"}, {"recurrent_activation": "hard_sigmoid"}, {"recurrent_dropout": 0.2}, {"unroll": True}],
 )
-def test_what_it_does_not_speed_up_goes_to_keras(options: dict[str, Any]) -> None:
+def test_keras_runs_what_the_layer_does_not_speed_up(options: dict[str, Any]) -> None:
     ours, theirs = pair(3, (2, 4, 2), **options)
     assert ours.kernels() is None
     x = np.random.default_rng(0).normal(size=(2, 4, 2)).astype(np.float32)
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
 
 
-# --- state that is carried --------------------------------------------------------------------------
+# --- carried state ----------------------------------------------------------------------------------
 
 
-def test_a_carried_state_goes_on_where_the_batch_before_ended() -> None:
+def test_a_carried_state_continues_where_the_previous_batch_ended() -> None:
     ours, theirs = pair(3, (2, 8, 2), return_sequences=True)
     carrying = LSTM(3, return_sequences=True, stateful=True)
     carrying.build((None, None, 2))
@@ -245,7 +245,7 @@ def test_the_carried_state_is_a_variable_of_the_model_but_not_of_its_file(tmp_pa
     np.testing.assert_allclose(again(x), fresh(x), atol=1e-6)
 
 
-def test_a_batch_of_another_size_begins_from_zeros_and_leaves_the_carried_state_alone() -> None:
+def test_a_batch_of_another_size_starts_from_zeros_and_keeps_the_carried_state() -> None:
     layer = LSTM(3, stateful=True)
     layer.build((None, None, 2))
     x = np.random.default_rng(0).normal(size=(4, 5, 2)).astype(np.float32)
@@ -253,11 +253,11 @@ def test_a_batch_of_another_size_begins_from_zeros_and_leaves_the_carried_state_
     before = np.asarray(layer.states[0])
     alone = np.asarray(layer(x[:1]))
     np.testing.assert_array_equal(np.asarray(layer.states[0]), before)
-    np.testing.assert_allclose(alone[0], before[0], atol=1e-6)  # the first batch began from zeros, too
+    np.testing.assert_allclose(alone[0], before[0], atol=1e-6)  # the first batch started from zeros too
     assert layer.stateful
 
 
-def test_the_arguments_go_through_a_file(tmp_path: Path) -> None:
+def test_the_configuration_restores_the_arguments(tmp_path: Path) -> None:
     layer = LSTM(5, return_sequences=True, go_backwards=True, dropout=0.1, use_bias=False, stateful=True)
     again = LSTM.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

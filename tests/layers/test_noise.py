@@ -1,4 +1,4 @@
-"""Noise: its statistics, that it is fresh and comes again, and that every backend makes the same."""
+"""Noise: its statistics, fresh at each step, reproducible, and identical on every backend."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_bits_become_normal_numbers_as_the_inverse_distribution_says() -> None:
 
 
 def test_gaussian_noise_has_its_mean_and_deviation() -> None:
-    added = noisy(GREY) - 0.5  # five deviations fit on either side: nearly nothing is clipped
+    added = noisy(GREY) - 0.5  # five standard deviations fit on either side: almost nothing is clipped
     count = added.size
     assert abs(added.mean()) < 4 * 0.1 / np.sqrt(count)
     assert added.std() == pytest.approx(0.1, rel=4 / np.sqrt(2 * count))
@@ -75,7 +75,7 @@ def test_gaussian_noise_is_normal_to_its_tails() -> None:
         assert (np.abs(added) > bound).mean() == pytest.approx(expected, abs=5 * np.sqrt(expected / added.size))
 
 
-def test_pixels_and_images_have_noise_of_their_own() -> None:
+def test_the_noise_of_pixels_and_images_is_independent() -> None:
     added = (noisy(GREY) - 0.5).reshape(len(GREY), -1)
     limit = 5 / np.sqrt(added.size)
     assert abs(np.corrcoef(added[:, :-1].ravel(), added[:, 1:].ravel())[0, 1]) < limit
@@ -92,7 +92,7 @@ def test_gaussian_noise_is_clipped() -> None:
     assert (black == 1).mean() == pytest.approx(stats.norm.sf(2), abs=0.003)
 
 
-def test_salt_and_pepper_hits_its_share_half_black_half_white() -> None:
+def test_salt_and_pepper_hits_its_fraction_half_black_half_white() -> None:
     hit = noisy(GREY, "salt_and_pepper", (0.3, 0.3))
     assert (hit == 0).mean() == pytest.approx(0.15, abs=0.005)
     assert (hit == 1).mean() == pytest.approx(0.15, abs=0.005)
@@ -100,7 +100,7 @@ def test_salt_and_pepper_hits_its_share_half_black_half_white() -> None:
     assert set(np.unique(noisy(GREY, "salt_and_pepper", (1, 1)))) == {0, 1}
 
 
-def test_masking_takes_its_share() -> None:
+def test_masking_hits_its_fraction() -> None:
     hit = noisy(GREY, "masking", (0.3, 0.3))
     assert (hit == 0).mean() == pytest.approx(0.3, abs=0.005)
     assert set(np.unique(hit)) == {0, 0.5}
@@ -112,19 +112,19 @@ def test_no_noise_changes_nothing(kind: str) -> None:
     assert np.array_equal(noisy(GREY, kind, (0, 0)), GREY)
 
 
-def test_of_a_range_each_image_draws_its_own_level_evenly() -> None:
+def test_each_image_draws_its_level_uniformly_from_a_range() -> None:
     many = np.full((3000, 8, 8), 0.5, np.float32)
     levels = 1 - (noisy(many, "masking", (0.2, 0.6)) > 0).reshape(len(many), -1).mean(axis=1)
     assert levels.mean() == pytest.approx(0.4, abs=0.01)
-    within = levels.var() - 0.4 * 0.6 / 64  # what counting 64 pixels adds
+    within = levels.var() - 0.4 * 0.6 / 64  # less the variance of counting 64 pixels
     assert within == pytest.approx(0.4**2 / 12, rel=0.2)
 
 
-# --- the same, and fresh --------------------------------------------------------------------------
+# --- reproducible and fresh -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_key_gives_the_same_noise_and_another_another(kind: str) -> None:
+def test_the_noise_follows_from_the_key(kind: str) -> None:
     assert np.array_equal(noisy(GREY, kind, key=1), noisy(GREY, kind, key=1))
     assert not np.array_equal(noisy(GREY, kind, key=1), noisy(GREY, kind, key=2))
 
@@ -133,7 +133,7 @@ def test_an_images_noise_does_not_depend_on_how_many_there_are() -> None:
     assert np.array_equal(noisy(GREY[:7]), noisy(GREY)[:7])
 
 
-def test_odd_numbers_of_pixels_have_noise_too() -> None:
+def test_an_odd_number_of_pixels_works() -> None:
     assert np.unique(noisy(GREY[:1, :3, :3])).size == 9
 
 
@@ -147,7 +147,7 @@ def test_the_layer_makes_fresh_noise_at_each_training_step_only() -> None:
     assert np.array_equal(keras.ops.convert_to_numpy(again(GREY, training=True)), second)
 
 
-def test_the_layers_noise_goes_on_from_its_state() -> None:
+def test_the_noise_continues_from_a_restored_state() -> None:
     layer, other = Noise("gaussian", 0.1, seed=3), Noise("gaussian", 0.1, seed=3)
     layer(GREY, training=True)
     other.seed_generator.state.assign(layer.seed_generator.state)
@@ -155,7 +155,7 @@ def test_the_layers_noise_goes_on_from_its_state() -> None:
     assert np.array_equal(keras.ops.convert_to_numpy(other(GREY, training=True)), expected)
 
 
-def test_without_a_seed_the_layer_takes_the_runs() -> None:
+def test_without_a_seed_the_seed_of_the_run_decides() -> None:
     made = []
     for seed in (1, 1, 2):
         keras.utils.set_random_seed(seed)
@@ -173,7 +173,7 @@ def test_the_layer_is_saved_with_its_arguments(tmp_path: Path) -> None:
 
 
 def in_plain_numpy(images: np.ndarray, kind: str, levels: tuple[float, float], key: tuple[int, int]) -> np.ndarray:
-    """What `corrupt` should give, written again with NumPy's unsigned words and SciPy's erfinv."""
+    """The expected result of `corrupt`, from NumPy's unsigned integers and SciPy's normal distribution."""
     flat = images.reshape(len(images), -1)
     pairs = (flat.shape[1] + 1) // 2
 
@@ -270,7 +270,7 @@ def test_every_backend_makes_the_same_noise(backend: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "levels", "said"),
+    ("kind", "levels", "message"),
     [
         ("pepper", (0.1, 0.1), "kind='pepper': expected one of gaussian, salt_and_pepper, masking"),
         ("gaussian", (-0.1, 0.1), "levels=-0.1:0.1"),
@@ -279,8 +279,8 @@ def test_every_backend_makes_the_same_noise(backend: str, tmp_path: Path) -> Non
         ("masking", (0.5, 1.5), "of at most 1"),
     ],
 )
-def test_what_cannot_be_is_refused(kind: str, levels: tuple[float, float], said: str) -> None:
-    with pytest.raises(UsageError, match=said.replace("=", ".")):
+def test_impossible_arguments_are_refused(kind: str, levels: tuple[float, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("=", ".")):
         corrupt(GREY, kind, levels, (0, 0))
     with pytest.raises(UsageError):
         Noise(kind, *levels)

@@ -122,7 +122,7 @@ def test_a_run_killed_in_the_report_is_reported(whole: Facts, path: Path) -> Non
     done = lab.resume(path, console=quiet())
     assert len(done.environment["resumed"]) == 1
     same(done, whole)
-    with pytest.raises(RunError, match="the run is completed; --epochs 6 would train it further"):
+    with pytest.raises(RunError, match="the run is completed; --epochs 6 trains it further"):
         lab.resume(path, console=quiet())
 
 

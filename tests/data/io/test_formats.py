@@ -1,4 +1,4 @@
-"""IDX, gzip and pickles of arrays: what is read, and that nothing else does any harm."""
+"""IDX, gzip and pickles of arrays: what is read, and that nothing else is harmful."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_idx_with_bytes_too_many_is_refused() -> None:
     "head", ["01000801", "00010801", "00000d01", "00000901", "00000800", "00000804", "000008ff", "1f8b0800"]
 )
 def test_another_magic_number_is_refused_and_shown(head: str) -> None:
-    with pytest.raises(DataError, match=rf"^digits: expected an IDX file of bytes, it starts with {head}$"):
+    with pytest.raises(DataError, match=rf"^digits: expected an IDX file of bytes, got {head} at its start$"):
         from_idx(bytes.fromhex(head) + bytes(16), "digits")
 
 
@@ -95,14 +95,14 @@ def test_gzip_in_two_members_is_unpacked_whole() -> None:
 
 
 def test_gzip_that_holds_more_than_stated_is_refused() -> None:
-    with pytest.raises(DataError, match=r"^a.gz: expected at most 99 bytes unpacked, there are more$"):
+    with pytest.raises(DataError, match=r"^a.gz: expected at most 99 bytes unpacked, got more$"):
         gunzip(gzip.compress(bytes(100)), 99, "a.gz")
 
 
 def test_gzip_that_holds_very_much_is_not_unpacked() -> None:
     bomb = gzip.compress(bytes(50_000_000), compresslevel=1)
-    with pytest.raises(DataError, match="there are more"):
-        gunzip(bomb[: len(bomb) // 2], 1000, "a.gz")  # read to its end, its being cut short would be said
+    with pytest.raises(DataError, match="got more"):
+        gunzip(bomb[: len(bomb) // 2], 1000, "a.gz")  # read to its end, it would be reported as truncated
 
 
 @given(st.integers(1, len(gzip.compress(bytes(range(200)))) - 1))
