@@ -83,8 +83,8 @@ def dying_after(patch: pytest.MonkeyPatch, owner: Any, name: str, times: int = 1
         yield
 
 
-def train(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks: Any, **knobs: Any) -> Run:
-    trainer, made = lab.Trainer(run_dir=path, **knobs), with_callbacks(experiment or Noisy(), callbacks)
+def train(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks: Any, **settings: Any) -> Run:
+    trainer, made = lab.Trainer(run_dir=path, **settings), with_callbacks(experiment or Noisy(), callbacks)
     return trainer.run(made, console=quiet(), report=False)
 
 
@@ -102,9 +102,9 @@ def go_on(path: Path, *callbacks: Any, report: bool = False, **options: Any) -> 
     return trainer.resume(experiment, run, console=quiet(), report=report, **options)
 
 
-def killed(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks: Any, **knobs: Any) -> None:
+def killed(path: Path, experiment: lab.Experiment[Any] | None = None, *callbacks: Any, **settings: Any) -> None:
     with pytest.raises(Killed):
-        train(path, experiment, *callbacks, **knobs)
+        train(path, experiment, *callbacks, **settings)
 
 
 def last(run: Run) -> Checkpoint:

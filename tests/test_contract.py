@@ -18,7 +18,7 @@ NAMES = sorted(names())
 
 @pytest.fixture
 def made_data(digits_file: Path, text_file: Path, reviews_file: Path) -> dict[str, dict[str, Any]]:
-    """The knobs that give each experiment small data of the right shape."""
+    """The settings that give each experiment small data of the right shape."""
     return {
         "autoencoder": {"data": digits_file, "hidden_units": "32"},
         "denoising_autoencoder": {"data": digits_file, "hidden_units": "32", "reference_runs": "none"},
@@ -52,7 +52,9 @@ def test_settings_go_through_text_and_json(name: str) -> None:
     kind = registry.load(name)
     settings = kind().settings
     assert type(settings)(**settings.json_values()) == settings
-    assert type(settings)(**{knob.name: show(knob.default) for knob in list_settings(kind.Settings)}) == settings
+    assert (
+        type(settings)(**{setting.name: show(setting.default) for setting in list_settings(kind.Settings)}) == settings
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,4 +65,4 @@ def test_an_experiment_says_what_it_is(name: str) -> None:
     assert f"make {name}" in (module.__doc__ or ""), "the module's docstring shows the command"
     assert kind.name() == name
     settings: type[Settings] = kind.Settings
-    assert all(knob.help.endswith(".") for knob in list_settings(settings)), "each setting has a sentence of help"
+    assert all(setting.help.endswith(".") for setting in list_settings(settings)), "each setting has a sentence of help"

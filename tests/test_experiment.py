@@ -12,20 +12,20 @@ from lab.errors import SettingsError, UsageError
 from lab.experiment import NoSettings
 
 
-class Knobs(lab.Settings):
-    """An experiment's knobs."""
+class Options(lab.Settings):
+    """An experiment's settings."""
 
     units: int = lab.field(32, "Units.", ge=1)
     rate: float = lab.field(0.1, "Rate.", gt=0)
 
 
-class Wider(Knobs):
+class Wider(Options):
     """Those and another."""
 
     noise: float = lab.field(0.5, "Noise.", ge=0)
 
 
-class Plain(lab.Experiment[Knobs]):
+class Plain(lab.Experiment[Options]):
     """The least that an experiment must have, and presets."""
 
     trainer = {"epochs": 7, "batch_size": 8}
@@ -124,7 +124,7 @@ def test_an_abstract_experiment_may_leave_hooks_out_and_its_subclass_may_not() -
 
 
 def test_abstract_is_not_inherited() -> None:
-    class Base(lab.Experiment[Knobs], abstract=True):
+    class Base(lab.Experiment[Options], abstract=True):
         pass
 
     with pytest.raises(UsageError, match="missing"):
@@ -135,8 +135,8 @@ def test_abstract_is_not_inherited() -> None:
 
 
 def test_settings_are_taken_from_the_type_parameter() -> None:
-    assert Plain.Settings is Knobs
-    assert Plain(units=4).settings == Knobs(units=4)
+    assert Plain.Settings is Options
+    assert Plain(units=4).settings == Options(units=4)
 
 
 def test_an_experiment_without_settings_has_none() -> None:
@@ -150,7 +150,7 @@ def test_a_subclass_inherits_settings() -> None:
     class Child(Plain):
         pass
 
-    assert Child.Settings is Knobs
+    assert Child.Settings is Options
     assert Child(units=4).settings.units == 4
 
 
@@ -159,7 +159,7 @@ def test_a_subclass_may_widen_settings_with_a_type_parameter() -> None:
         pass
 
     assert Child.Settings is Wider
-    assert Plain.Settings is Knobs
+    assert Plain.Settings is Options
 
 
 def test_a_subclass_may_widen_settings_with_a_class_attribute() -> None:
@@ -188,10 +188,10 @@ def test_settings_pass_through_a_generic_base() -> None:
 
     Base.prepare, Base.build, Base.report = Plain.prepare, Plain.build, Plain.report  # type: ignore
 
-    class Child(Base[Knobs]):
+    class Child(Base[Options]):
         pass
 
-    assert Child.Settings is Knobs
+    assert Child.Settings is Options
 
 
 def test_settings_that_are_no_settings_are_refused() -> None:
@@ -244,7 +244,7 @@ def test_without_a_preset_the_trainers_values_are_the_classs() -> None:
     plain = Plain()
     assert plain.preset is None
     assert plain.trainer_values == {"epochs": 7, "batch_size": 8}
-    assert plain.settings == Knobs()
+    assert plain.settings == Options()
 
 
 def test_a_preset_is_split_between_experiment_and_trainer() -> None:
@@ -280,7 +280,7 @@ def test_an_unknown_preset_far_from_all_gets_the_list() -> None:
 
 
 def test_a_wrong_value_in_a_preset_is_said() -> None:
-    made = define(**HOOKS, Settings=Knobs, presets={"bad": {"units": -1}})
+    made = define(**HOOKS, Settings=Options, presets={"bad": {"units": -1}})
     with pytest.raises(SettingsError, match="units=-1: expected whole number >= 1"):
         made(preset="bad")
 

@@ -25,7 +25,7 @@ def test_settings_that_make_it_quick_are_checked_as_ever() -> None:
 
 
 class NoHelp(lab.Settings):
-    """A knob that says nothing."""
+    """A setting that says nothing."""
 
     width: int = lab.field(4, "")
 

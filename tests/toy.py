@@ -12,7 +12,7 @@ import lab
 
 
 class Settings(lab.Settings):
-    """The toy's knobs."""
+    """The toy's settings."""
 
     width: int = lab.field(4, "Units in the hidden layer.", ge=1, le=64)
     rate: float = lab.field(0.1, "Learning rate.", gt=0)

@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab._utils import project
 from lab.data import Data
 from lab.data.batching import as_dataset, batched
 from lab.errors import RunError, nearest
@@ -19,8 +20,6 @@ from lab.runs.status import Status, StatusFile, StopReason
 
 if TYPE_CHECKING:
     import keras
-
-EXPERIMENTS = "experiments"  # the package whose modules a run directory may name
 
 
 class Run(Records):
@@ -186,7 +185,7 @@ class Run(Records):
         if not path.is_file():
             raise RunError(f"{self.path}: expected a trained model, got none (the run is {self.status})")
         module = str(self.record.get("class", "")).partition(":")[0]
-        if module.startswith(f"{EXPERIMENTS}."):  # no other: the directory may come from someone else
+        if project.is_provided(module):  # no other: the directory may come from someone else
             with contextlib.suppress(Exception):  # imported only for the layers that it may register
                 importlib.import_module(module)
         return model_file.load(path)

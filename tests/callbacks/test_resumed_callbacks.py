@@ -144,10 +144,10 @@ def waits() -> keras.callbacks.Callback:
 
 
 def test_the_weights_that_early_stopping_would_restore_are_kept(tmp_path: Path) -> None:
-    knobs: dict[str, Any] = {"restore_best": False, "use_ema": False, "patience": None}
-    trainer = lab.Trainer(run_dir=tmp_path / "never", **knobs)
+    settings: dict[str, Any] = {"restore_best": False, "use_ema": False, "patience": None}
+    trainer = lab.Trainer(run_dir=tmp_path / "never", **settings)
     never = facts(trainer.run(Noisy(), callbacks=[waits()], console=quiet(), report=False))
-    trainer = lab.Trainer(run_dir=tmp_path / "run", **knobs)
+    trainer = lab.Trainer(run_dir=tmp_path / "run", **settings)
     with pytest.raises(Killed):
         trainer.run(Noisy(), callbacks=[waits(), Dies("on_epoch_begin", 3)], console=quiet(), report=False)
     best = max(Run(tmp_path / "never").history, key=lambda row: row["val_mae"])

@@ -21,7 +21,7 @@ def test_the_experiment_is_ready_to_run_and_its_test_passes(tmp_path: Path) -> N
         "experiments/two_words.py",
         "tests/experiments/test_two_words.py",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(paths[1])]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout, done.stdout[-3000:]

@@ -101,15 +101,21 @@ def run_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
-def test_a_run_of_a_script_is_the_same_as_one_of_lab_run(project: Path, run_file: RunFile) -> None:
+def test_a_run_of_a_script_is_the_same_as_one_of_lab_run(
+    project: Path, run_file: RunFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_file("experiments/idea.py", "width=3", "--epochs", "2")
     _forget()
     run = lab.Run.load("idea")
     assert (run.experiment, run.record["class"]) == ("idea", "experiments.idea:AnyName")
     assert (run.settings["width"], len(run.history), run.is_complete) == (3, 2, True)
-    made = registry.experiment_of(run)
-    assert (made.name(), made.settings.json_values()) == ("idea", {"width": 3})
+    (project / "deep").mkdir()
+    monkeypatch.chdir(project / "deep")  # another process may start there, without the project on its path
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(project)])
     assert run.model.predict(np.ones((1, 3)), verbose=0).shape == (1, 1)
+    _forget()
+    again = registry.experiment_of(run)
+    assert (again.name(), again.settings.json_values()) == ("idea", {"width": 3})
     assert len(lab.resume("idea", epochs=3).history) == 3
 
 

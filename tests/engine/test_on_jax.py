@@ -27,7 +27,7 @@ ENGINE = [
     "tests/data/test_device.py",
 ]
 RESUME = [
-    "tests/trainer/test_resuming.py::test_whatever_the_data_and_the_knobs[fused]",
+    "tests/trainer/test_resuming.py::test_whatever_the_data_and_the_settings[fused]",
     "tests/callbacks/test_resumed_callbacks.py::test_what_callbacks_draw_and_remember_is_the_same[13]",
     "tests/callbacks/test_weights.py",
     "tests/checkpoints/test_checkpoint.py::test_an_optimizer_built_by_itself_has_the_names_that_fit_gives_it",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html.parser
-import importlib
 import os
 import re
 import subprocess
@@ -522,32 +521,6 @@ def test_a_run_directory_cannot_name_a_module_to_import(
     run.save_model()
     assert Run(run.path).model.count_params() == trained.count_params()
     assert module not in sys.modules
-
-
-def test_a_module_of_the_experiments_package_is_imported_for_its_layers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import experiments
-
-    (tmp_path / "planted.py").write_text(
-        "import keras\n\n\n"
-        "@keras.saving.register_keras_serializable('planted')\n"
-        "class Twice(keras.layers.Layer):\n"
-        "    def call(self, x):\n"
-        "        return 2 * x\n"
-    )
-    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
-    planted = importlib.import_module("experiments.planted")
-    run = made(**{"class": "experiments.planted:Planted"})
-    run.model = keras.Sequential([keras.Input((3,)), planted.Twice()])
-    run.model.compile("sgd", "mse")
-    run.save_model()
-    for known in (sys.modules, keras.saving.get_custom_objects()):  # as in a process that has not imported it
-        monkeypatch.delitem(known, "experiments.planted", raising=False)
-        monkeypatch.delitem(known, "planted>Twice", raising=False)
-    layer = Run(run.path).model.layers[-1]
-    assert type(layer).__module__ == "experiments.planted"
-    assert type(layer) is not planted.Twice
 
 
 def test_a_released_model_is_read_again(trained: Any) -> None:

@@ -175,7 +175,7 @@ def main() -> None:
     for name in only:
         place = folder / name
         place.mkdir()
-        words = [f"{knob}={value}" for knob, value in known[name].items()]
+        words = [f"{setting}={value}" for setting, value in known[name].items()]
         wanted, took, files = untouched(name, words, place)
         chance = random.Random(f"{told['seed']} {name}")
         parts = {

@@ -1,4 +1,4 @@
-"""The trainer's knobs reach the optimizer, and nothing else changes."""
+"""The trainer's settings reach the optimizer, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def small_model(optimizer: Any) -> Any:
     return model
 
 
-def configured(optimizer: Any, total_steps: int = 100, **knobs: Any) -> Any:
-    """The optimizer that a model with this one has after the knobs."""
+def configured(optimizer: Any, total_steps: int = 100, **settings: Any) -> Any:
+    """The optimizer that a model with this one has after the settings."""
     model = small_model(optimizer)
-    configure(model, TrainerSettings(**knobs), total_steps)
+    configure(model, TrainerSettings(**settings), total_steps)
     return model.optimizer
 
 
@@ -40,7 +40,7 @@ def test_nothing_given_leaves_the_very_optimizer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "value"),
+    ("setting", "value"),
     [
         ("learning_rate", 0.5),
         ("clipnorm", 1.5),
@@ -50,10 +50,10 @@ def test_nothing_given_leaves_the_very_optimizer() -> None:
         ("use_ema", True),
     ],
 )
-def test_a_knob_reaches_the_optimizer_and_the_rest_stays(knob: str, value: Any) -> None:
+def test_a_setting_reaches_the_optimizer_and_the_rest_stays(setting: str, value: Any) -> None:
     optimizer = keras.optimizers.SGD(0.25, momentum=0.75, nesterov=True, name="mine")
-    config = configured(optimizer, **{knob: value}).get_config()
-    expected = {**optimizer.get_config(), knob: value}
+    config = configured(optimizer, **{setting: value}).get_config()
+    expected = {**optimizer.get_config(), setting: value}
     assert {**config, "ema_momentum": None} == {**expected, "ema_momentum": None}
 
 
@@ -77,7 +77,7 @@ def test_averages_can_be_switched_off() -> None:
     assert configured(own, use_ema=False).get_config()["use_ema"] is False
 
 
-def test_several_knobs_go_together() -> None:
+def test_several_settings_go_together() -> None:
     config = configured(keras.optimizers.SGD(0.1), learning_rate=0.5, clipnorm=1.0, use_ema=True).get_config()
     assert (config["learning_rate"], config["clipnorm"], config["use_ema"]) == (0.5, 1.0, True)
 
@@ -176,7 +176,7 @@ def test_a_second_schedule_is_refused() -> None:
         configured(own, learning_rate_schedule="cosine")
 
 
-def test_the_experiments_own_schedule_stays_when_other_knobs_are_given() -> None:
+def test_the_experiments_own_schedule_stays_when_other_settings_are_given() -> None:
     own = keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5))
     optimizer = configured(own, clipnorm=1.0)
     assert rates(optimizer, [0, 10, 20]) == pytest.approx([0.5, 0.25, 0.125])
@@ -207,7 +207,7 @@ def test_two_ways_of_clipping_are_refused_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "value"),
+    ("setting", "value"),
     [
         ("learning_rate", 0),
         ("clipnorm", 0),
@@ -220,9 +220,9 @@ def test_two_ways_of_clipping_are_refused_in_one_line() -> None:
         ("learning_rate_schedule", "linear"),
     ],
 )
-def test_values_out_of_bounds_are_refused(knob: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match=f"{knob}={value}: expected"):
-        TrainerSettings(**{knob: value})
+def test_values_out_of_bounds_are_refused(setting: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=f"{setting}={value}: expected"):
+        TrainerSettings(**{setting: value})
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_the_experiments_own_loss_scale_stays_as_it_was_configured() -> None:
     assert (config["initial_scale"], config["dynamic_growth_steps"]) == (64.0, 7)
 
 
-def test_a_model_trains_with_every_knob_at_once() -> None:
+def test_a_model_trains_with_every_setting_at_once() -> None:
     model = small_model(keras.optimizers.Adam(0.1))
     settings = TrainerSettings(
         learning_rate=0.05,
@@ -267,8 +267,8 @@ def test_a_model_trains_with_every_knob_at_once() -> None:
 # --- a cosine by the clock --------------------------------------------------------------------------
 
 
-def by_the_clock(share: float, steps: int, **knobs: Any) -> float:
-    settings = TrainerSettings(learning_rate_schedule="cosine", **knobs)
+def by_the_clock(share: float, steps: int, **values: Any) -> float:
+    settings = TrainerSettings(learning_rate_schedule="cosine", **values)
     return optimization.cosine(share, steps, 0.5, settings)
 
 

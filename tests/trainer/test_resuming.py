@@ -196,7 +196,7 @@ class Buckets(Noisy):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "step", "knobs"),
+    ("experiment", "step", "settings"),
     [
         (Noisy, 7, {"jit": True, "steps_per_execution": 4}),
         (Buckets, 11, {"steps_per_execution": 1}),
@@ -207,12 +207,12 @@ class Buckets(Noisy):
     ],
     ids=["fused", "ragged", "carried", "carried by ours", "accumulated", "limited"],
 )
-def test_whatever_the_data_and_the_knobs(
-    experiment: Callable[[], Noisy], step: int, knobs: dict[str, Any], path: Path, tmp_path: Path
+def test_whatever_the_data_and_the_settings(
+    experiment: Callable[[], Noisy], step: int, settings: dict[str, Any], path: Path, tmp_path: Path
 ) -> None:
-    knobs |= {"epochs": 2, "checkpoint_every": 2}
-    never = facts(train(tmp_path / "never", experiment(), **knobs))
-    killed(path, experiment(), Does(step, die), **knobs)
+    settings |= {"epochs": 2, "checkpoint_every": 2}
+    never = facts(train(tmp_path / "never", experiment(), **settings))
+    killed(path, experiment(), Does(step, die), **settings)
     assert entries(path)[-1][0] == "inside"
     same(go_on(path), never)
 
@@ -235,15 +235,15 @@ def test_an_interrupted_epoch_is_gone_on_with(whole: Facts, path: Path, monkeypa
 
 
 def test_a_signal_or_a_kill_where_patience_ends_does_not_train_longer(path: Path, tmp_path: Path) -> None:
-    knobs: dict[str, Any] = {"patience": 1, "monitor": "val_mae", "monitor_mode": "max", "epochs": 9}
-    never = facts(train(tmp_path / "never", **knobs))
+    settings: dict[str, Any] = {"patience": 1, "monitor": "val_mae", "monitor_mode": "max", "epochs": 9}
+    never = facts(train(tmp_path / "never", **settings))
     steps = int(never["history"][-1]["step"])
     assert len(never["history"]) < 9
     with pytest.raises(StopRequested):
-        train(path, None, Does(steps, interrupt), **knobs)
+        train(path, None, Does(steps, interrupt), **settings)
     same(go_on(path), never)
     assert never["ended"][0] == "no better for `patience` epochs"
-    killed(tmp_path / "killed", None, Dies("on_train_end"), **knobs)
+    killed(tmp_path / "killed", None, Dies("on_train_end"), **settings)
     same(go_on(tmp_path / "killed"), never)
 
 
@@ -268,9 +268,9 @@ def test_why_training_ended_is_known_after_a_kill(path: Path) -> None:
 
 
 def test_more_epochs_are_those_of_a_longer_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    knobs: dict[str, Any] = {"learning_rate_schedule": "constant", "checkpoint_every": 1000}
-    longer = facts(train(tmp_path / "longer", epochs=4, **knobs))
-    train(path, epochs=2, **knobs)
+    settings: dict[str, Any] = {"learning_rate_schedule": "constant", "checkpoint_every": 1000}
+    longer = facts(train(tmp_path / "longer", epochs=4, **settings))
+    train(path, epochs=2, **settings)
     assert entries(path)[-1] == ("epoch", 26)
     with pytest.raises(SettingsError, match="epochs=1: expected 2 or more, the run's epochs"):
         lab.resume(path, epochs=1, console=quiet())
@@ -283,8 +283,8 @@ def test_more_epochs_are_those_of_a_longer_run(path: Path, tmp_path: Path, monke
 
 
 def test_more_epochs_after_patience_begin_to_wait_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    knobs: dict[str, Any] = {"patience": 1, "monitor": "val_mae", "monitor_mode": "max"}
-    had = len(train(path, epochs=5, **knobs).history)
+    settings: dict[str, Any] = {"patience": 1, "monitor": "val_mae", "monitor_mode": "max"}
+    had = len(train(path, epochs=5, **settings).history)
     assert had < 5
     with dying_after(monkeypatch, Fit, "_first_epoch"), pytest.raises(Killed):
         lab.resume(path, epochs=7, console=quiet())

@@ -25,8 +25,8 @@ def quiet() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-def run(experiment: lab.Experiment[Any] | None = None, **knobs: Any) -> lab.Run:
-    return lab.Trainer(**knobs).run(experiment or Toy(), console=quiet())
+def run(experiment: lab.Experiment[Any] | None = None, **settings: Any) -> lab.Run:
+    return lab.Trainer(**settings).run(experiment or Toy(), console=quiet())
 
 
 def last_checkpoint(done: lab.Run) -> lab.Checkpoint:
@@ -92,7 +92,7 @@ def test_loading_a_run_gives_its_model_history_and_report_back() -> None:
     assert loaded.trainer["epochs"] == 2
 
 
-def test_knobs_are_taken_from_the_call_then_the_preset_then_the_class() -> None:
+def test_settings_are_taken_from_the_call_then_the_preset_then_the_class() -> None:
     assert lab.Trainer().resolve(Toy()).epochs == 2
     assert lab.Trainer().resolve(Toy(preset="wide")).epochs == 3
     assert lab.Trainer(epochs=7).resolve(Toy(preset="wide")).epochs == 7
@@ -231,9 +231,9 @@ def test_the_best_epochs_weights_are_kept() -> None:
                 for weight in self.model.trainable_variables:
                     weight.assign(weight * 0 + 9.0)
 
-    knobs: dict[str, Any] = {"epochs": 3, "learning_rate": 1e-6}
-    best = lab.Trainer(**knobs).run(Toy(), callbacks=[Spoils()], console=quiet())
-    last = lab.Trainer(**knobs, restore_best=False).run(Toy(), callbacks=[Spoils()], console=quiet())
+    settings: dict[str, Any] = {"epochs": 3, "learning_rate": 1e-6}
+    best = lab.Trainer(**settings).run(Toy(), callbacks=[Spoils()], console=quiet())
+    last = lab.Trainer(**settings, restore_best=False).run(Toy(), callbacks=[Spoils()], console=quiet())
     losses = [row["val_loss"] for row in best.history]
     assert best.evaluate("validation") == pytest.approx(min(losses), rel=1e-5)
     assert last.evaluate("validation") == pytest.approx(losses[-1], rel=1e-5)
@@ -424,7 +424,7 @@ def test_precision_holds_for_the_run_and_is_put_back() -> None:
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_the_trainer_refuses_unknown_knobs_and_classes() -> None:
+def test_the_trainer_refuses_unknown_settings_and_classes() -> None:
     with pytest.raises(SettingsError, match="did you mean 'epochs'"):
         lab.Trainer(epoch=3)  # type: ignore[call-arg]
     with pytest.raises(SettingsError, match="expected an instance of an Experiment"):

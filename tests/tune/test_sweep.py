@@ -21,7 +21,7 @@ def quiet() -> Console:
     return Console(file=io.StringIO(), width=120)
 
 
-def test_the_axis_is_the_one_knob_with_several_values() -> None:
+def test_the_axis_is_the_one_setting_with_several_values() -> None:
     assert choose_axis(Toy, {"width": "2,4", "rate": "0.1"}) == ("width", ["2", "4"])
     assert choose_axis(Toy, {}) == ("width", [1, 2])
     with pytest.raises(UsageError, match="expected one setting with several values, got width, rate"):
