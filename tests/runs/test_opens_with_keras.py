@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,24 @@ def load(names):
     for name in names:
         folder = Path(sys.argv[1], name)
         model = keras.models.load_model(folder / "model.keras")
-        np.save(folder / "loaded.npy", model.predict(np.load(folder / "inputs.npy"), verbose=0))
+        np.save(folder / f"{sys.argv[2]}.npy", model.predict(np.load(folder / "inputs.npy"), verbose=0))
 """
+SCRIPTS = {
+    "keras_first": f"""
+import keras
+{LOAD}
+load({list(AUTOENCODERS)})
+assert "lab" not in sys.modules
+import lab
+load({list(TEXT_MODELS)})
+""",
+    "lab_first": f"""
+import lab
+import keras
+{LOAD}
+load({list(TEXT_MODELS)})
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +67,13 @@ def saved(
     folders = {}
     for name, settings in (AUTOENCODERS | TEXT_MODELS).items():
         experiment_name = name.partition("-")[0]
-        values = {**settings, "data": data.get(experiment_name, digits_file), "fast_dev_run": True, "jit": False}
+        values = {
+            **settings,
+            "data": data.get(experiment_name, digits_file),
+            "fast_dev_run": True,
+            "steps_per_execution": 1,
+            "jit": False,
+        }
         experiment, trainer = configure(load(experiment_name), {**values, "run_dir": root / name})
         run = trainer.run(experiment, report=False, console=Console(file=io.StringIO()))
         inputs = np.asarray(run.data.test.x[np.arange(8)])
@@ -62,37 +83,25 @@ def saved(
     return folders
 
 
-def assert_loads(script: str, names: Iterable[str], saved: dict[str, Path]) -> None:
-    """Runs a script in a new process, and compares what the models compute there with what they computed here."""
+def test_saved_models_open_in_new_processes(saved: dict[str, Path]) -> None:
     root = saved["autoencoder"].parent
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(root)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    for name in names:
-        loaded, expected = (np.load(saved[name] / f"{part}.npy") for part in ("loaded", "expected"))
-        assert loaded.tobytes() == expected.tobytes(), name
-
-
-def test_autoencoders_open_without_the_lab_and_text_models_after_importing_it(saved: dict[str, Path]) -> None:
-    script = f"""
-import keras
-{LOAD}
-load({list(AUTOENCODERS)})
-assert "lab" not in sys.modules
-import lab
-load({list(TEXT_MODELS)})
-"""
-    assert_loads(script, saved, saved)
-
-
-def test_text_models_open_if_the_lab_is_imported_first(saved: dict[str, Path]) -> None:
-    assert_loads(f"import lab\nimport keras\n{LOAD}\nload({list(TEXT_MODELS)})", TEXT_MODELS, saved)
+    processes = {
+        script: subprocess.Popen(
+            [sys.executable, "-c", SCRIPTS[script], str(root), script],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for script in SCRIPTS
+    }
+    errors = {script: process.communicate()[1] for script, process in processes.items()}
+    for script, process in processes.items():
+        assert process.returncode == 0, errors[script][-2000:]
+        for name in saved if script == "keras_first" else TEXT_MODELS:
+            loaded, expected = (np.load(saved[name] / f"{part}.npy") for part in (script, "expected"))
+            assert loaded.tobytes() == expected.tobytes(), (script, name)
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
