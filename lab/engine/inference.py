@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 ROWS = 1000  # examples in one call
-MANY = 128  # the number of rows from which layers use their code for many rows
+LARGE_BATCH = 128  # the batch size from which layers use their code for large batches
 
 
 def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Array:
@@ -41,11 +41,13 @@ def predict(model: keras.Model, x: Array | Ragged, batch_size: int = ROWS) -> Ar
     """
     if not len(x):
         raise UsageError("expected examples, got none")
-    from lab.layers.lstm import many_rows
+    from lab.layers.lstm import large_batch_inference
 
     predictions: Array | None = None
     compiled = _compiles_each_shape(model)
-    with many_rows() if not compiled and min(len(x), batch_size) >= MANY else contextlib.nullcontext():
+    with (
+        large_batch_inference() if not compiled and min(len(x), batch_size) >= LARGE_BATCH else contextlib.nullcontext()
+    ):
         for chosen, part in _batches(x, batch_size, few_widths=compiled):
             predicted = np.asarray(model.predict_on_batch(part))
             if predictions is None:

@@ -1,4 +1,4 @@
-"""Two LSTMs over one sequence, one of them from its end, in one loop (Schuster and Paliwal, 1997)."""
+"""Two LSTMs over one sequence, one from its start and one from its end, in one loop (Schuster and Paliwal, 1997)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lab.layers.lstm import LSTM, infers_many_rows, time_first
+from lab.layers.lstm import LSTM, is_large_batch_inference, time_first
 
 _MERGES: dict[str | None, Callable[[Any, Any], Any]] = {
     "concat": lambda forward, backward: ops.concatenate([forward, backward], axis=-1),
@@ -27,12 +27,12 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
 
     - side by side, so that the matrix product of one direction overlaps with the activations of the
       other, and no sequence is reversed;
-    - or as one stacked array, from 192 rows on in float32, if all sizes are known, both directions
-      have the same number of units and nothing is masked.
+    - or as one stacked array, for at least 192 rows in float32, if all sizes are known, both
+      directions have the same number of units and nothing is masked.
 
-    Keras's code runs around any other layer (subclasses of LSTM too), on another backend, within
-    `many_rows`, and if the LSTM has dropout, another dtype or an activity regularizer, or is given,
-    carries or returns a state.
+    Keras's code runs around any other layer (including subclasses of LSTM), on other backends, within
+    `large_batch_inference`, and if the LSTM has dropout, another dtype or an activity regularizer, or
+    receives, carries or returns a state.
     """
 
     forward_layer: Any
@@ -60,11 +60,11 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
         return _MERGES[self.merge_mode](*(ops.transpose(hs, (1, 0, 2)) for hs in outputs))
 
     def _fits_one_array(self, x: Any, keep: Any) -> bool:
-        """Whether both directions fit one array, and run faster so; x is (steps, batch, features)."""
+        """Whether both directions fit one array and run faster in it; x is (steps, batch, features)."""
         from lab.layers.kernels.stacked_tensorflow import MIN_ROWS
 
-        alike = self.forward_layer.units == self.backward_layer.units and self.compute_dtype == "float32"
-        return alike and keep is None and None not in x.shape and x.shape[1] >= MIN_ROWS
+        stackable = self.forward_layer.units == self.backward_layer.units and self.compute_dtype == "float32"
+        return stackable and keep is None and None not in x.shape and x.shape[1] >= MIN_ROWS
 
     def _stacked(self, x: Any) -> Any:
         from lab.layers.kernels.stacked_tensorflow import stacked
@@ -80,9 +80,9 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]  # Keras 
         return _MERGES[self.merge_mode](*(ops.transpose(output, (1, 0, 2)) for output in outputs))
 
     def _fits_one_loop(self) -> bool:
-        """Whether both layers are LSTMs that TensorFlow's loop can run, without further options."""
+        """Whether both layers are LSTMs without options that the loop on TensorFlow lacks."""
         layers = (self.forward_layer, self.backward_layer)
-        if keras.backend.backend() != "tensorflow" or infers_many_rows() or self.stateful or self.return_state:
+        if keras.backend.backend() != "tensorflow" or is_large_batch_inference() or self.stateful or self.return_state:
             return False
         if not all(type(layer) is LSTM and layer.kernels() is not None for layer in layers):
             return False

@@ -1,9 +1,9 @@
-"""An LSTM that computes for the complete sequence what does not depend on the step before.
+"""An LSTM that takes everything that does not depend on the previous step out of the loop over time.
 
-Two of the four matrix products of an LSTM step, forwards and backwards, depend on the step before:
-`h @ recurrent_kernel` and its gradient. On a CPU, Keras's layer runs all four inside its loop over
+Two of the four matrix products of an LSTM step, in the forward and the backward pass, depend on the
+previous step: `h @ recurrent_kernel` and its gradient. On a CPU, Keras's layer runs all four inside its loop over
 time, and sums the gradients of both kernels there. This layer multiplies the inputs by their kernel
-once for the complete sequence. Its custom gradient (Hochreiter and Schmidhuber, 1997, in the form of
+once for all steps. Its custom gradient (Hochreiter and Schmidhuber, 1997, in the form of
 Gers et al., 2000) collects the gradients of the gates and takes one product per kernel after the
 loop. cuDNN does the same on a GPU (Appleyard, Kocisky and Blunsom, 2016).
 """
@@ -19,26 +19,26 @@ from typing import Any
 import keras
 from keras import ops
 
-_MANY_ROWS = contextvars.ContextVar("many rows", default=False)
+_LARGE_BATCH_INFERENCE = contextvars.ContextVar("large batch inference", default=False)
 
 
 @contextlib.contextmanager
-def many_rows() -> Iterator[None]:
-    """Within the block, layers infer on hundreds of rows at once, outside XLA and without gradients.
+def large_batch_inference() -> Iterator[None]:
+    """Marks the block as inference on batches of hundreds of rows, outside XLA.
 
-    A layer that has a faster implementation for that case uses it in every program that is traced
-    in the block.
+    A layer with a faster implementation for this case, which has no gradients, uses it in every
+    function that is traced in the block.
     """
-    before = _MANY_ROWS.set(True)
+    before = _LARGE_BATCH_INFERENCE.set(True)
     try:
         yield
     finally:
-        _MANY_ROWS.reset(before)
+        _LARGE_BATCH_INFERENCE.reset(before)
 
 
-def infers_many_rows() -> bool:
-    """Whether the caller is within a `many_rows` block."""
-    return _MANY_ROWS.get()
+def is_large_batch_inference() -> bool:
+    """Whether the caller runs within `large_batch_inference`."""
+    return _LARGE_BATCH_INFERENCE.get()
 
 
 def time_first(sequences: Any, mask: Any) -> tuple[Any, Any]:
@@ -50,8 +50,8 @@ def time_first(sequences: Any, mask: Any) -> tuple[Any, Any]:
 class CarriedState(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """The state h and c of a stateful LSTM between two batches.
 
-    A layer, because Keras adds no variables to a layer that is built, and the batch size may be
-    unknown when the LSTM is built.
+    It is a layer because Keras adds no variables to a built layer, and the batch size may be unknown
+    when the LSTM is built.
     """
 
     def build(self, state_shape: tuple[int, int]) -> None:
@@ -90,7 +90,9 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
     @states.setter
     def states(self, value: None) -> None:  # assigned by Keras's constructor
         if value is not None:
-            raise AttributeError("LSTM.states: expected no assignment; assign to each variable instead")
+            raise AttributeError(
+                "LSTM.states: expected no assignment, got one; call `assign` of each variable in it instead"
+            )
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Creates the weights, and the carried state if the batch size is known."""
@@ -135,8 +137,8 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
             keep = None if keep is None else ops.flip(keep, axis=0)
         kernel, recurrent_kernel, bias = self.compute_weights()
         h, c = initial_state[:2]
-        plain = not training and keep is None and self.compute_dtype == "float32"
-        if plain and infers_many_rows() and hasattr(kernels, "infer"):
+        float32_inference = not training and keep is None and self.compute_dtype == "float32"
+        if float32_inference and is_large_batch_inference() and hasattr(kernels, "infer"):
             outputs, h, c = kernels.infer(x, kernel, recurrent_kernel, bias, h, c)
         else:
             gates = ops.matmul(x, kernel)  # (steps, batch, 4 * units): input, forget, candidate, output
@@ -147,9 +149,9 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]  # Keras has no types
         return last, ops.transpose(outputs, (1, 0, 2)), [h, c]
 
     def _masked(self, outputs: Any, keep: Any) -> Any:
-        """Sets the outputs of masked steps: to zero, or to the output before.
+        """Sets the outputs of masked steps to zero, or to the previous output.
 
-        Before the first step that is not masked, Keras outputs zeros on TensorFlow and the initial
+        Before the first unmasked step, Keras outputs zeros on TensorFlow and the initial
         state on JAX.
         """
         if self.zero_output_for_mask:

@@ -41,7 +41,7 @@ def corrupt(images: Any, kind: str, levels: tuple[float, float], key: Sequence[A
         A float32 tensor of the same shape.
 
     Raises:
-        UsageError: the kind does not exist, or the levels are out of bounds.
+        UsageError: the kind is unknown, or the levels are out of bounds.
     """
     _check(kind, levels)
     images = ops.cast(images, "float32")
@@ -77,7 +77,7 @@ def _check(kind: str, levels: tuple[float, float]) -> None:
 
 @keras.saving.register_keras_serializable("lab")
 class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Adds fresh noise to its input at each training step, and none at inference (Vincent et al., 2008).
+    """Adds new noise to its input at each training step, and none at inference (Vincent et al., 2008).
 
     The noise is a pure function of the seed and the number of training calls so far. That number is
     a weight of the layer, so a resumed run draws the noise that the uninterrupted one would draw.
@@ -91,7 +91,7 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             would round the pixels.
 
     Raises:
-        UsageError: the kind does not exist, or the levels are out of bounds.
+        UsageError: the kind is unknown, or the levels are out of bounds.
     """
 
     training_only = True  # a saved model leaves it out: lab.runs.export

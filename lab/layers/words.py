@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from lab.data.io.words import PADDING, Reader
-from lab.layers.lstm import infers_many_rows
+from lab.layers.lstm import is_large_batch_inference
 
 
 @keras.saving.register_keras_serializable("lab")
@@ -93,7 +93,7 @@ class MaxAndMean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
     def call(self, inputs: Any) -> Any:
         """Returns the pooled features."""
         x, words = inputs
-        if infers_many_rows() and self.compute_dtype == "float32":
+        if is_large_batch_inference() and self.compute_dtype == "float32":
             return self._at_once(x, words)
         keep = ops.expand_dims(ops.not_equal(words, PADDING), -1)
         some = ops.any(keep, axis=1)

@@ -12,7 +12,7 @@ from lab.data.ragged import Ragged
 from lab.engine import inference
 from lab.engine.inference import predict
 from lab.errors import UsageError
-from lab.layers.lstm import _MANY_ROWS
+from lab.layers.lstm import is_large_batch_inference
 
 X = np.random.default_rng(0).normal(size=(23, 4)).astype(np.float32)
 
@@ -75,31 +75,31 @@ def test_where_each_shape_is_compiled_there_are_few() -> None:
     assert inference._compiles_each_shape(model)
 
 
-def test_many_examples_go_the_way_for_many_rows_and_few_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_batches_use_the_layers_code_for_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.engine.inference._compiles_each_shape", lambda model: False)
-    ways: list[bool] = []
+    flags: list[bool] = []
 
     class Notes(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         def call(self, x: Any) -> Any:
-            ways.append(_MANY_ROWS.get())
+            flags.append(is_large_batch_inference())
             return x
 
     model = keras.Sequential([keras.Input((4,)), Notes()])
     model.compile(run_eagerly=True)
-    ways.clear()
+    flags.clear()
     predict(model, X)
-    assert not any(ways)
-    many = np.repeat(X, 10, axis=0)
-    predict(model, many, 100)
-    assert not any(ways), "the batches are small"
-    ways.clear()
-    assert np.array_equal(predict(model, many, 200), many)
-    assert ways == [True, True], "the last batch goes the way of the others"
-    assert not _MANY_ROWS.get()
+    assert not any(flags)
+    examples = np.repeat(X, 10, axis=0)
+    predict(model, examples, 100)
+    assert not any(flags), "the batches are small"
+    flags.clear()
+    assert np.array_equal(predict(model, examples, 200), examples)
+    assert flags == [True, True], "the last batch uses the same code as the others"
+    assert not is_large_batch_inference()
     monkeypatch.setattr("lab.engine.inference._compiles_each_shape", lambda model: True)
-    ways.clear()
-    predict(model, many)
-    assert ways == [False]
+    flags.clear()
+    predict(model, examples)
+    assert flags == [False]
 
 
 def test_no_examples_are_said() -> None:

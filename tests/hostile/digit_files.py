@@ -85,11 +85,11 @@ def digit_files() -> Iterator[Case]:
         "an IDX file of terabytes", folder(train_images=to_idx(x)[:4] + b"\xff" * 12), "bytes after the header", "idx"
     )
     yield case("labels for pictures", folder(train_images=to_idx(y)), "expected uint8 of shape (n, 28, 28)", "idx")
-    yield case("a gzip cut short", folder(train_images=packed[:-9]), "expected gzip", "idx")
+    yield case("a gzip cut short", folder(train_images=packed[:-9]), "expected a gzip file", "idx")
     yield case(
         "a gzip with a wrong checksum",
         folder(train_images=packed[:-8] + b"\0\0\0\0" + packed[-4:]),
-        "expected gzip",
+        "expected a gzip file",
         "idx",
     )
     yield case(
@@ -98,7 +98,7 @@ def digit_files() -> Iterator[Case]:
         "expected at most",
         "idx",
     )
-    yield case("a gzip of nothing", folder(train_images=b"\x1f\x8b"), "expected gzip", "idx")
+    yield case("a gzip of nothing", folder(train_images=b"\x1f\x8b"), "expected a gzip file", "idx")
 
     def pickled(content: Callable[[World], bytes]) -> Callable[[World], object]:
         def call(world: World) -> object:
@@ -112,14 +112,14 @@ def digit_files() -> Iterator[Case]:
         (
             "a pickle that would run a command",
             lambda world: gzip.compress(made.evil_pickle(world)),
-            "refused a pickle that asks for posix.system",
+            "got one that asks for posix.system",
         ),
         (
             "a pickle of builtins",
             lambda world: gzip.compress(b"cbuiltins\neval\n(S'1'\ntR."),
-            "refused a pickle that asks for builtins.eval",
+            "got one that asks for builtins.eval",
         ),
-        ("a pickle that is not packed", lambda world: b"\x80\x04.", "mnist.pkl.gz: expected gzip"),
+        ("a pickle that is not packed", lambda world: b"\x80\x04.", "mnist.pkl.gz: expected a gzip file"),
         ("a pickle cut short", lambda world: gzip.compress(b"\x80\x04]"), "expected a pickle of arrays"),
         ("a pickle of numbers", lambda world: gzip.compress(b"I5\n."), "expected three pairs of images and labels"),
         (

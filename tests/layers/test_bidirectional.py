@@ -16,8 +16,8 @@ from lab.data.ragged import Buckets, Ragged
 from lab.engine.loop import fit
 from lab.layers import LSTM, Bidirectional, Segments
 from lab.layers.kernels import recurrence_tensorflow, stacked_tensorflow
-from lab.layers.lstm import many_rows
-from tests.layers.test_lstm import assert_alike, results
+from lab.layers.lstm import large_batch_inference
+from tests.layers.test_lstm import assert_close, results
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the gradients are taken by TensorFlow")
@@ -40,15 +40,15 @@ def pair(units: int, features: int, merge: str | None = "concat", seed: int = 0,
 @pytest.fixture
 def loops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of LSTMs in each loop that runs."""
-    found: list[int] = []
-    usual = recurrence_tensorflow.side_by_side
+    counts: list[int] = []
+    original = recurrence_tensorflow.side_by_side
 
-    def noted(several: Any, keep: Any = None) -> Any:
-        found.append(len(several))
-        return usual(several, keep)
+    def recorded(several: Any, keep: Any = None) -> Any:
+        counts.append(len(several))
+        return original(several, keep)
 
-    monkeypatch.setattr(recurrence_tensorflow, "side_by_side", noted)
-    return found
+    monkeypatch.setattr(recurrence_tensorflow, "side_by_side", recorded)
+    return counts
 
 
 @given(
@@ -74,7 +74,7 @@ def test_results_and_every_gradient_are_those_of_keras(
     ours, theirs = pair(units, shape[2], merge, seed, return_sequences=sequences, use_bias=use_bias)
     x = rng.normal(size=shape).astype(np.float32)
     mask = rng.random(shape[:2]) > 0.4 if masked else None
-    assert_alike(results(ours, x, None, mask), results(theirs, x, None, mask))
+    assert_close(results(ours, x, None, mask), results(theirs, x, None, mask))
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 4), (None, 7, 4), (None, None, 4)], ids=str)
@@ -90,29 +90,29 @@ def test_a_compiled_step_is_the_same(
     def step(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            found = ours(x, mask=x[:, :, 0] > -0.5 if masked else None)
-            total = tf.reduce_sum(tf.sin(found))
-        return [found, *tape.gradient(total, [weight.value for weight in ours.trainable_weights] + [x])]
+            actual = ours(x, mask=x[:, :, 0] > -0.5 if masked else None)
+            total = tf.reduce_sum(tf.sin(actual))
+        return [actual, *tape.gradient(total, [weight.value for weight in ours.trainable_weights] + [x])]
 
-    made = tf.function(step, jit_compile=compiled, autograph=False)
-    found = made.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
+    function = tf.function(step, jit_compile=compiled, autograph=False)
+    actual = function.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
     assert loops == [2]
-    assert_alike([np.asarray(part) for part in found], results(theirs, x, None, mask))
+    assert_close([np.asarray(part) for part in actual], results(theirs, x, None, mask))
 
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes of stacked inputs; two rows are enough for stacking."""
-    found: list[tuple[int, ...]] = []
-    usual = stacked_tensorflow.stacked
+    shapes: list[tuple[int, ...]] = []
+    original = stacked_tensorflow.stacked
 
-    def noted(x: Any, weights: Any, bias: Any) -> Any:
-        found.append(tuple(x.shape))
-        return usual(x, weights, bias)
+    def recorded(x: Any, weights: Any, bias: Any) -> Any:
+        shapes.append(tuple(x.shape))
+        return original(x, weights, bias)
 
-    monkeypatch.setattr(stacked_tensorflow, "stacked", noted)
+    monkeypatch.setattr(stacked_tensorflow, "stacked", recorded)
     monkeypatch.setattr(stacked_tensorflow, "MIN_ROWS", 2)
-    return found
+    return shapes
 
 
 @given(
@@ -136,7 +136,7 @@ def test_many_rows_have_the_results_and_every_gradient_of_keras(
     ours, theirs = pair(units, shape[2], merge, seed, return_sequences=sequences, use_bias=use_bias)
     x = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     many.clear()
-    assert_alike(results(ours, x, None, None), results(theirs, x, None, None))
+    assert_close(results(ours, x, None, None), results(theirs, x, None, None))
     assert set(many) == {(shape[1], 2, shape[0], shape[2])}
 
 
@@ -149,13 +149,13 @@ def test_a_compiled_step_of_many_rows_is_the_same(compiled: bool, many: list[tup
     def step(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            found = ours(x)
-            total = tf.reduce_sum(tf.sin(found))
-        return [found, *tape.gradient(total, [weight.value for weight in ours.trainable_weights] + [x])]
+            actual = ours(x)
+            total = tf.reduce_sum(tf.sin(actual))
+        return [actual, *tape.gradient(total, [weight.value for weight in ours.trainable_weights] + [x])]
 
-    found = step(tf.constant(x))
+    actual = step(tf.constant(x))
     assert many == [(7, 2, 3, 4)]
-    assert_alike([np.asarray(part) for part in found], results(theirs, x, None, None))
+    assert_close([np.asarray(part) for part in actual], results(theirs, x, None, None))
 
 
 def test_rows_are_stacked_if_their_number_is_known_and_no_other_option_is_set(many: list[tuple[int, ...]]) -> None:
@@ -180,7 +180,7 @@ def test_rows_are_stacked_if_their_number_is_known_and_no_other_option_is_set(ma
 def test_many_rows_of_integers_are_stacked(many: list[tuple[int, ...]]) -> None:
     ours, theirs = pair(2, 4)
     x = np.eye(4, dtype=np.int32)[None].repeat(3, 0)
-    assert_alike([np.asarray(ours(x))], [np.asarray(theirs(x))])
+    assert_close([np.asarray(ours(x))], [np.asarray(theirs(x))])
     assert many == [(4, 2, 3, 4)]
 
 
@@ -226,7 +226,7 @@ def test_one_loop_runs_both_directions_if_no_other_option_is_set(loops: list[int
     for other in (keras.layers.LSTM(2), keras.layers.GRU(2), LSTM(2, activation="relu")):
         Bidirectional(other)(x)
     Bidirectional(LSTM(2))(x, initial_state=[np.zeros((2, 2), np.float32)] * 4)
-    with many_rows():
+    with large_batch_inference():
         Bidirectional(LSTM(2))(x)
     assert loops == [1, 1]  # for the initial state
 
@@ -256,9 +256,9 @@ def test_other_options_give_the_results_of_keras(options: dict[str, Any]) -> Non
         if layer.stateful:
             layer.reset_state()
     for _ in range(2):  # the second call shows a carried state
-        found, wanted = (tf.nest.flatten(layer(x)) for layer in (ours, theirs))
-        assert_alike([np.asarray(part) for part in found], [np.asarray(part) for part in wanted])
-    assert_alike([np.asarray(one) for one in ours.losses], [np.asarray(one) for one in theirs.losses])
+        actual, expected = (tf.nest.flatten(layer(x)) for layer in (ours, theirs))
+        assert_close([np.asarray(part) for part in actual], [np.asarray(part) for part in expected])
+    assert_close([np.asarray(one) for one in ours.losses], [np.asarray(one) for one in theirs.losses])
     assert len(ours.losses) == 2 * ("activity_regularizer" in options)
 
 
@@ -275,14 +275,14 @@ def test_other_precisions_have_the_dtypes_and_nearly_the_results_of_keras(policy
     finally:
         keras.config.set_dtype_policy(before)
     x = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
-    made = []
+    outputs = []
     for layer in (ours, theirs):
         with tf.GradientTape() as tape:
             out = layer(x)
             total = tf.reduce_sum(tf.cast(out, tf.float32))
-        made.append([out, *tape.gradient(total, [weight.value for weight in layer.trainable_weights])])
+        outputs.append([out, *tape.gradient(total, [weight.value for weight in layer.trainable_weights])])
     assert loops == [2]
-    for mine, other in zip(*made, strict=True):
+    for mine, other in zip(*outputs, strict=True):
         assert mine.dtype == other.dtype
         scale = max(1.0, float(np.abs(np.asarray(tf.cast(other, tf.float32))).max()))
         np.testing.assert_allclose(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=0.05 * scale)

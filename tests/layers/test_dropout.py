@@ -21,23 +21,23 @@ def dropped(layer: keras.layers.Layer, x: Any = ONES) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_the_rate_is_dropped_and_the_rest_is_scaled_up(rate: float) -> None:
-    found = dropped(Dropout(rate, seed=3))
-    left = found[found != 0]
+    actual = dropped(Dropout(rate, seed=3))
+    left = actual[actual != 0]
     assert np.allclose(left, 1 / (1 - rate))
-    spread = np.sqrt(rate * (1 - rate) / found.size)
-    assert abs((found == 0).mean() - rate) < 4 * spread
+    spread = np.sqrt(rate * (1 - rate) / actual.size)
+    assert abs((actual == 0).mean() - rate) < 4 * spread
     for axes in ((0, 1), (0, 2), (1, 2)):  # no row, step or feature deviates more than chance allows
-        shares = (found == 0).mean(axis=axes)
-        assert np.abs(shares - rate).max() < 5 * np.sqrt(rate * (1 - rate) / (found.size / len(shares)))
+        shares = (actual == 0).mean(axis=axes)
+        assert np.abs(shares - rate).max() < 5 * np.sqrt(rate * (1 - rate) / (actual.size / len(shares)))
 
 
 @pytest.mark.parametrize(
-    ("noise_shape", "alike"), [((None, None, 1), 2), ((None, 1, None), 1), ((1, None, None), 0), ((64, 30, 1), 2)]
+    ("noise_shape", "axis"), [((None, None, 1), 2), ((None, 1, None), 1), ((1, None, None), 0), ((64, 30, 1), 2)]
 )
-def test_one_draw_along_an_axis(noise_shape: tuple[int | None, ...], alike: int) -> None:
-    found = dropped(Dropout(0.5, noise_shape=noise_shape, seed=3))
-    first = np.take(found, [0], axis=alike)
-    assert np.array_equal(found, np.broadcast_to(first, found.shape))
+def test_one_draw_along_an_axis(noise_shape: tuple[int | None, ...], axis: int) -> None:
+    actual = dropped(Dropout(0.5, noise_shape=noise_shape, seed=3))
+    first = np.take(actual, [0], axis=axis)
+    assert np.array_equal(actual, np.broadcast_to(first, actual.shape))
     assert abs((first == 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(first.size)
 
 
@@ -78,15 +78,15 @@ def test_sizes_may_be_unknown_when_the_graph_is_traced(jit: bool) -> None:
         layer = Dropout(0.5, noise_shape=noise_shape, seed=3)
         layer.build((None, None, 20))
         late = tf.function(lambda x, layer=layer: layer(x, training=True), jit_compile=jit, autograph=False)
-        found = late.get_concrete_function(tf.TensorSpec((None, None, 20)))(tf.constant(ONES))
-        assert np.array_equal(found, expected)
+        actual = late.get_concrete_function(tf.TensorSpec((None, None, 20)))(tf.constant(ONES))
+        assert np.array_equal(actual, expected)
 
 
 def test_half_precision_is_kept() -> None:
     layer = Dropout(0.5, dtype="mixed_float16", seed=3)
-    found = layer(ONES, training=True)
-    assert keras.backend.standardize_dtype(found.dtype) == "float16"
-    assert np.array_equal(np.asarray(found, np.float32), dropped(Dropout(0.5, seed=3)))
+    actual = layer(ONES, training=True)
+    assert keras.backend.standardize_dtype(actual.dtype) == "float16"
+    assert np.array_equal(np.asarray(actual, np.float32), dropped(Dropout(0.5, seed=3)))
 
 
 def test_a_saved_model_restores_the_arguments(tmp_path: Path) -> None:

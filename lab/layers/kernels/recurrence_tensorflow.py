@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from lab.layers.kernels.gates_tensorflow import Rows, activate_gates, gates_gradient
+from lab.layers.kernels.gates_tensorflow import ListWriter, activate_gates, gates_gradient
 
 
 @functools.cache
@@ -137,7 +137,7 @@ def _forward(lstms: Sequence[Recurrence], keep: Any) -> list[tuple[Any, Any, Any
     """
     steps, dtype = _steps(lstms[0].gates), _sum_dtype(lstms[0].gates.dtype)
     initial = [(lstm.h, tf.cast(lstm.c, dtype)) for lstm in lstms]
-    rows_of = [(Rows(h), Rows(c), Rows(tf.stack([c] * 4))) for h, c in initial]
+    writers_of = [(ListWriter(h), ListWriter(c), ListWriter(tf.stack([c] * 4))) for h, c in initial]
 
     def body(step: Any, states: Any, lists: Any) -> tuple[Any, ...]:
         z_of = [
@@ -145,7 +145,7 @@ def _forward(lstms: Sequence[Recurrence], keep: Any) -> list[tuple[Any, Any, Any
             for lstm, (h, _) in zip(lstms, states, strict=True)
         ]
         new_states, new_lists = [], []
-        for lstm, (h, c), z, rows, handles in zip(lstms, states, z_of, rows_of, lists, strict=True):
+        for lstm, (h, c), z, writers, handles in zip(lstms, states, z_of, writers_of, lists, strict=True):
             position = lstm.position(step, steps)
             gates = activate_gates(tf.reshape(z + tf.cast(lstm.bias, dtype), (-1, 4, lstm.kernel.shape[0])))
             i, f, g, o = tf.unstack(gates)
@@ -154,15 +154,15 @@ def _forward(lstms: Sequence[Recurrence], keep: Any) -> list[tuple[Any, Any, Any
             if keep is not None:
                 new_c, new_h = tf.where(keep[position], new_c, c), tf.where(keep[position], new_h, h)
             new_states.append((new_h, new_c))
-            parts = zip(rows, handles, (new_h, c, gates), strict=True)
-            new_lists.append(tuple(row.write(handle, position, item) for row, handle, item in parts))
+            parts = zip(writers, handles, (new_h, c, gates), strict=True)
+            new_lists.append(tuple(writer.write(handle, position, item) for writer, handle, item in parts))
         return step + 1, new_states, new_lists
 
-    empty = [tuple(row.empty(steps) for row in rows) for rows in rows_of]
+    empty = [tuple(writer.empty(steps) for writer in writers) for writers in writers_of]
     _, states, lists = tf.while_loop(lambda step, *_: step < steps, body, (0, initial, empty), maximum_iterations=steps)
     results = []
-    for rows, (_, last_c), handles in zip(rows_of, states, lists, strict=True):
-        hs, cs, gates = (row.stack(handle) for row, handle in zip(rows, handles, strict=True))
+    for writers, (_, last_c), handles in zip(writers_of, states, lists, strict=True):
+        hs, cs, gates = (writer.stack(handle) for writer, handle in zip(writers, handles, strict=True))
         results.append((hs, last_c, cs, gates))
     return results
 
@@ -183,7 +183,7 @@ def _backward(upstream: Sequence[Any], lstms: Sequence[Recurrence], saved: Seque
         return step - 1, [state for state, _ in results], [handle for _, handle in results]
 
     initial = [one_pass.initial() for one_pass in passes]
-    lists = [one_pass.rows.of(one_pass.lstm.gates) for one_pass in passes]
+    lists = [one_pass.writer.from_tensor(one_pass.lstm.gates) for one_pass in passes]
     _, states, lists = tf.while_loop(
         lambda step, *_: step >= 0, body, (steps - 1, initial, lists), maximum_iterations=steps
     )
@@ -207,7 +207,7 @@ class _BackwardPass:
         self.d_hs, self.d_h, self.d_c = (tf.cast(part, self.dtype) for part in upstream)
         self.keep = keep
         self.transposed = tf.transpose(lstm.kernel)  # once, not at every step
-        self.rows = Rows(lstm.gates[0])
+        self.writer = ListWriter(lstm.gates[0])
 
     def initial(self) -> tuple[Any, Any, Any]:
         """Returns the gradients of the last h and c, and the last c."""
@@ -226,11 +226,11 @@ class _BackwardPass:
         if self.keep is not None:
             d_previous_h = tf.where(self.keep[position], d_previous_h, d_h)
             d_previous_c = tf.where(self.keep[position], d_previous_c, d_c)
-        return (d_previous_h, d_previous_c, previous_c), self.rows.write(handle, position, d_z)
+        return (d_previous_h, d_previous_c, previous_c), self.writer.write(handle, position, d_z)
 
     def gradients(self, state: Any, handle: Any) -> tuple[Any, ...]:
         """Returns the gradients of the tensors of the LSTM, given the state before its first step."""
-        lstm, (d_h, d_c, _), d_gates = self.lstm, state, self.rows.stack(handle)
+        lstm, (d_h, d_c, _), d_gates = self.lstm, state, self.writer.stack(handle)
         parts = [self.hs[1:], lstm.h[None]] if lstm.backwards else [lstm.h[None], self.hs[:-1]]
         previous_h = tf.reshape(tf.concat(parts, axis=0), (-1, lstm.kernel.shape[0]))
         flat = tf.reshape(d_gates, (-1, lstm.kernel.shape[1]))

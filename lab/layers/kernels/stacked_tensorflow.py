@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from lab.layers.kernels.gates_tensorflow import Rows, activate_gates, gates_gradient
+from lab.layers.kernels.gates_tensorflow import ListWriter, activate_gates, gates_gradient
 
 # With fewer rows `side_by_side` is faster, which takes the inputs' products for all steps at once. The time of this
 # loop relative to that one (two LSTMs of 64 units over 50 steps of 128 features, a compiled training step): 1.4 for
@@ -52,7 +52,7 @@ def _forward(x: Any, weights: Any, bias: Any) -> tuple[Any, Any, Any, Any]:
     steps, lstms, rows, _ = x.shape
     units = weights.shape[2] // 4
     zeros = tf.zeros((lstms, rows, units), x.dtype)
-    state_rows, gate_rows = Rows(zeros), Rows(tf.stack([zeros] * 4))
+    state_writer, gate_writer = ListWriter(zeros), ListWriter(tf.stack([zeros] * 4))
 
     def body(step: Any, h: Any, c: Any, hs: Any, cs: Any, all_gates: Any) -> tuple[Any, ...]:
         z = tf.matmul(tf.concat([x[step], h], 2), weights) + bias
@@ -60,24 +60,24 @@ def _forward(x: Any, weights: Any, bias: Any) -> tuple[Any, Any, Any, Any]:
         i, f, g, o = tf.unstack(gates)
         c = f * c + i * g
         h = o * tf.tanh(c)
-        hs, cs = state_rows.write(hs, step + 1, h), state_rows.write(cs, step + 1, c)
-        return step + 1, h, c, hs, cs, gate_rows.write(all_gates, step, gates)
+        hs, cs = state_writer.write(hs, step + 1, h), state_writer.write(cs, step + 1, c)
+        return step + 1, h, c, hs, cs, gate_writer.write(all_gates, step, gates)
 
-    lists = [state_rows.write(state_rows.empty(steps + 1), 0, zeros) for _ in range(2)]
+    lists = [state_writer.write(state_writer.empty(steps + 1), 0, zeros) for _ in range(2)]
     _, _, last_c, hs, cs, all_gates = tf.while_loop(
         lambda step, *_: step < steps,
         body,
-        (0, zeros, zeros, *lists, gate_rows.empty(steps)),
+        (0, zeros, zeros, *lists, gate_writer.empty(steps)),
         maximum_iterations=steps,
     )
-    return state_rows.stack(hs), state_rows.stack(cs), last_c, gate_rows.stack(all_gates)
+    return state_writer.stack(hs), state_writer.stack(cs), last_c, gate_writer.stack(all_gates)
 
 
 def _backward(d_hs: Any, x: Any, weights: Any, hs: Any, cs: Any, last_c: Any, gates: Any) -> tuple[Any, Any, Any]:
     """Returns the gradients of inputs, weights and bias."""
     steps, _, _, features = x.shape
     transposed = tf.transpose(weights, (0, 2, 1))  # once, not at every step
-    input_rows = Rows(x[0])
+    input_writer = ListWriter(x[0])
 
     def body(step: Any, d_h: Any, d_c: Any, c: Any, d_weights: Any, d_bias: Any, d_x: Any) -> tuple[Any, ...]:
         previous_c, step_gates = cs[step], [gates[step, gate] for gate in range(4)]
@@ -85,7 +85,7 @@ def _backward(d_hs: Any, x: Any, weights: Any, hs: Any, cs: Any, last_c: Any, ga
         d_inputs = tf.matmul(d_z, transposed)
         d_weights += tf.matmul(tf.concat([x[step], hs[step]], 2), d_z, transpose_a=True)
         d_bias += tf.reduce_sum(d_z, axis=1, keepdims=True)
-        d_x = input_rows.write(d_x, step, d_inputs[:, :, :features])
+        d_x = input_writer.write(d_x, step, d_inputs[:, :, :features])
         return step - 1, d_inputs[:, :, features:], d_c, previous_c, d_weights, d_bias, d_x
 
     zeros = tf.zeros_like(last_c)
@@ -93,7 +93,7 @@ def _backward(d_hs: Any, x: Any, weights: Any, hs: Any, cs: Any, last_c: Any, ga
     *_, d_weights, d_bias, d_x = tf.while_loop(
         lambda step, *_: step >= 0,
         body,
-        (steps - 1, zeros, zeros, last_c, *sums, input_rows.empty(steps)),
+        (steps - 1, zeros, zeros, last_c, *sums, input_writer.empty(steps)),
         maximum_iterations=steps,
     )
-    return input_rows.stack(d_x), d_weights, d_bias
+    return input_writer.stack(d_x), d_weights, d_bias

@@ -1,7 +1,7 @@
 """Random numbers in the graph: fast, and identical on every backend.
 
 `keras.random` gives different numbers on each backend, and on a CPU XLA takes much longer for them:
-16 times for the Gaussian noise of an image, 60 times for the masks of Dropout. These numbers come
+16 times as long for the Gaussian noise of an image, 60 times as long for the masks of Dropout. These numbers come
 from Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as
 1, 2, 3", SC 2011): a pure function of a key and a counter, in 32-bit additions, rotations and
 exclusive ors, which every backend has.
@@ -17,7 +17,7 @@ from keras import ops
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
-_GILES = (  # the coefficients for the middle and for the tails, the highest power first
+_GILES = (  # the coefficients for the middle and for the tails, highest power first
     (2.81022636e-08, -0.000200214257),
     (3.43273939e-07, 0.000100950558),
     (-3.5233877e-06, 0.00134934322),

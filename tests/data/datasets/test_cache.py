@@ -178,7 +178,7 @@ def test_verify_gives_the_files_and_the_first_place() -> None:
 
 
 def test_verify_of_nothing_says_what_fetches_it() -> None:
-    with pytest.raises(DataError, match=r"Digits: not in the cache; `lab data fetch digits` fetches it"):
+    with pytest.raises(DataError, match=r"Digits: not in the cache; fetch it with `lab data fetch digits`"):
         data_set().verify()
 
 
@@ -282,7 +282,7 @@ def test_a_disk_without_room_keeps_nothing_and_training_goes_on(
     assert left_behind() == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "could not be cached" in caplog.text
-    assert "expected 304 bytes free" in caplog.text
+    assert "expected 304 bytes of free space, got " in caplog.text
 
 
 def test_a_disk_that_fills_up_while_writing_keeps_nothing_half(

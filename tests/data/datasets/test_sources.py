@@ -57,7 +57,7 @@ def test_a_member_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_missing_member_is_named(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.whl", {"other": b"x"})
-    assert said(lambda: read_member(path, "digits", 10)) == "a.whl: expected a member 'digits'; there is none"
+    assert said(lambda: read_member(path, "digits", 10)) == "a.whl: expected a member 'digits', found none"
 
 
 def test_a_member_with_more_bytes_than_stated_is_refused(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_member_that_unpacks_to_very_much_is_not_unpacked(tmp_path: Path, monk
 def test_an_archive_that_leads_outside_itself_is_refused_whole(tmp_path: Path, name: str) -> None:
     path = archive(tmp_path / "a.whl", {"digits": CONTENT, name: b"x"})
     message = said(lambda: read_member(path, "digits", 1000))
-    assert message == f"a.whl: refused; its member {name!r} leads outside the archive"
+    assert message == f"a.whl: expected members inside the archive, but {name!r} leads outside the archive"
 
 
 def test_names_with_dots_that_stay_inside_are_taken(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_names_with_dots_that_stay_inside_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut short"])
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.whl").write_bytes(content)
-    assert said(lambda: read_member(tmp_path / "a.whl", "digits", 10)).startswith("a.whl: expected a zip archive, ")
+    assert said(lambda: read_member(tmp_path / "a.whl", "digits", 10)).startswith("a.whl: expected a zip archive (")
 
 
 def test_a_missing_archive_is_said(tmp_path: Path) -> None:
@@ -311,24 +311,10 @@ def test_a_download_with_another_hash_is_refused_at_once(
 ) -> None:
     server = Server(CONTENT + b"!", CONTENT)
     monkeypatch.setattr(pooch, "HTTPDownloader", server)
-    assert said(lambda: download().fetch(tmp_path)).startswith(f"{URL}: expected SHA-256 {download().sha256[:12]}..., ")
+    expected, got = (hashlib.sha256(content).hexdigest()[:12] for content in (CONTENT, CONTENT + b"!"))
+    assert said(lambda: download().fetch(tmp_path)) == f"{URL}: expected SHA-256 {expected}..., got {got}..."
     assert server.asked == [URL]
     assert sleeps == []
-
-
-def test_a_hash_error_of_many_lines_is_said_in_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeps: list[float]
-) -> None:
-    calls: list[tuple[Any, ...]] = []
-
-    def retrieve(*args: Any, **_: Any) -> str:
-        calls.append(args)
-        raise ValueError("SHA256 hash does not match\nexpected a\ngot b")
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
-    assert said(lambda: download().fetch(tmp_path)).endswith("SHA256 hash does not match")
-    assert len(calls) == 1
-    assert calls[0][:2] == (URL, f"sha256:{download().sha256}")
 
 
 @pytest.mark.parametrize(
@@ -342,17 +328,17 @@ def test_a_hash_error_of_many_lines_is_said_in_one(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_server_that_does_not_answer_is_asked_again_and_then_given_up(
+def test_a_failed_download_is_tried_again_and_then_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeps: list[float], error: Exception
 ) -> None:
     server = Server(*[error] * (ATTEMPTS + 5))
     monkeypatch.setattr(pooch, "HTTPDownloader", server)
-    assert said(lambda: download().fetch(tmp_path)) == f"{URL}: no answer ({type(error).__name__})"
+    assert said(lambda: download().fetch(tmp_path)) == f"{URL}: could not be downloaded ({type(error).__name__})"
     assert server.asked == [URL] * ATTEMPTS
     assert len(sleeps) == ATTEMPTS - 1
 
 
-def test_a_server_that_answers_the_second_time_is_good_enough(
+def test_a_download_that_succeeds_the_second_time_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeps: list[float]
 ) -> None:
     monkeypatch.setattr(pooch, "HTTPDownloader", Server(ConnectionError("reset"), CONTENT))
@@ -380,7 +366,7 @@ def test_check_takes_files_with_the_right_hashes() -> None:
 
 def test_check_names_a_missing_file() -> None:
     assert said(lambda: check({"a": b"1"}, {"a": sha256(b"1"), "b": sha256(b"2")}, "here")) == (
-        "here: expected a file 'b'; there is none"
+        "here: expected a file 'b', found none"
     )
 
 
@@ -413,13 +399,13 @@ def test_members_are_those_that_match_sorted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["plays/*/*.html", "Plays/*/*.md", "other/*"])
 def test_a_pattern_that_no_member_matches_is_said(tmp_path: Path, pattern: str) -> None:
     path = archive(tmp_path / "a.whl", PLAYS)
-    assert said(lambda: members(path, pattern)) == f"a.whl: expected members {pattern!r}; there are none"
+    assert said(lambda: members(path, pattern)) == f"a.whl: expected members {pattern!r}, found none"
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut short"])
 def test_members_of_what_is_no_archive_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.whl").write_bytes(content)
-    assert said(lambda: members(tmp_path / "a.whl", "*")).startswith("a.whl: expected a zip archive, ")
+    assert said(lambda: members(tmp_path / "a.whl", "*")).startswith("a.whl: expected a zip archive (")
 
 
 def test_members_of_a_missing_archive_are_refused(tmp_path: Path) -> None:
@@ -454,14 +440,14 @@ def test_a_wheel_in_which_nothing_matches_is_refused(tmp_path: Path, monkeypatch
     packed = archive(tmp_path / "packed.zip", PLAYS).read_bytes()
     monkeypatch.setattr(subprocess, "run", Pip(packed))
     message = said(lambda: wheel(packed, member="poems/*").fetch(tmp_path))
-    assert message == "digits-1.0-py3-none-any.whl: expected members 'poems/*'; there are none"
+    assert message == "digits-1.0-py3-none-any.whl: expected members 'poems/*', found none"
 
 
 def test_a_pattern_does_not_lead_outside_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = archive(tmp_path / "packed.zip", {**PLAYS, "../plays/a/evil.md": b"x"}).read_bytes()
     monkeypatch.setattr(subprocess, "run", Pip(packed))
     message = said(lambda: wheel(packed, member="plays/*/*.md").fetch(tmp_path))
-    assert message.endswith("refused; its member '../plays/a/evil.md' leads outside the archive")
+    assert message.endswith("expected members inside the archive, but '../plays/a/evil.md' leads outside the archive")
 
 
 def test_a_wheel_with_another_hash_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_idx_cut_short_anywhere_is_refused(length: int) -> None:
 
 
 def test_idx_with_bytes_too_many_is_refused() -> None:
-    with pytest.raises(DataError, match=r"^digits: expected \(2, 3, 4\) bytes after the header, got 25$"):
+    with pytest.raises(DataError, match=r"^digits: expected 24 bytes after the header for shape \(2, 3, 4\), got 25$"):
         from_idx(to_idx(IMAGES) + b"\0", "digits")
 
 
@@ -67,7 +67,7 @@ def test_idx_with_bytes_too_many_is_refused() -> None:
     "head", ["01000801", "00010801", "00000d01", "00000901", "00000800", "00000804", "000008ff", "1f8b0800"]
 )
 def test_another_magic_number_is_refused_and_shown(head: str) -> None:
-    with pytest.raises(DataError, match=rf"^digits: expected an IDX file of bytes, got {head} at its start$"):
+    with pytest.raises(DataError, match=rf"^digits: expected an IDX file of bytes, got one that starts with {head}$"):
         from_idx(bytes.fromhex(head) + bytes(16), "digits")
 
 
@@ -108,20 +108,20 @@ def test_gzip_that_holds_very_much_is_not_unpacked() -> None:
 @given(st.integers(1, len(gzip.compress(bytes(range(200)))) - 1))
 @settings(deadline=None)
 def test_gzip_cut_short_anywhere_is_refused(length: int) -> None:
-    with pytest.raises(DataError, match=r"^a.gz: expected gzip, "):
+    with pytest.raises(DataError, match=r"^a.gz: expected a gzip file \("):
         gunzip(gzip.compress(bytes(range(200)))[:length], 1000, "a.gz")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"PK\x03\x04 a zip archive"], ids=["nothing", "IDX", "zip"])
 def test_what_is_not_gzip_is_refused(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"^a.gz: expected gzip, "):
+    with pytest.raises(DataError, match=r"^a.gz: expected a gzip file \("):
         gunzip(content, 1000, "a.gz")
 
 
 def test_gzip_with_a_wrong_checksum_is_refused() -> None:
     packed = bytearray(gzip.compress(b"the digits"))
     packed[-8] ^= 1
-    with pytest.raises(DataError, match=r"^a.gz: expected gzip, "):
+    with pytest.raises(DataError, match=r"^a.gz: expected a gzip file \("):
         gunzip(bytes(packed), 1000, "a.gz")
 
 
@@ -166,7 +166,7 @@ def array_of(item: Any) -> np.ndarray:
 def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(tmp_path: Path, protocol: int) -> None:
     marker = tmp_path / "ran"
     content = pickle.dumps([np.zeros(2), Calls(os.mkdir, str(marker))][1:], protocol)
-    with pytest.raises(DataError, match=r"refused a pickle that asks for \w+\.mkdir: only arrays are read"):
+    with pytest.raises(DataError, match=r"expected a pickle of arrays, got one that asks for \w+\.mkdir$"):
         unpickle_arrays(content)
     assert not marker.exists()
     pickle.loads(content)
@@ -189,7 +189,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run(tmp_path: Path
     ids=["system", "eval", "getattr", "scalar", "element", "masked", "in an array", "method", "class"],
 )
 def test_a_pickle_of_anything_but_arrays_is_refused(item: Any, asks: str) -> None:
-    with pytest.raises(DataError, match=rf"^refused a pickle that asks for {asks}: only arrays are read$"):
+    with pytest.raises(DataError, match=rf"^expected a pickle of arrays, got one that asks for {asks}$"):
         unpickle_arrays(pickle.dumps([item], 3))
 
 
@@ -207,7 +207,7 @@ def test_a_pickle_of_anything_but_arrays_is_refused(item: Any, asks: str) -> Non
     ids=["global", "scalar", "load", "dotted", "dotted dtype", "stack global", "instance"],
 )
 def test_a_handwritten_pickle_is_refused_by_name(content: bytes) -> None:
-    with pytest.raises(DataError, match="refused a pickle that asks for"):
+    with pytest.raises(DataError, match="expected a pickle of arrays, got one that asks for"):
         unpickle_arrays(content)
 
 
